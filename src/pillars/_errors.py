@@ -1,0 +1,25 @@
+"""What pillars raises: every error says got, expected and remedy, and names the function and the argument."""
+
+from __future__ import annotations
+
+__all__ = ["BackendError", "CapabilityError", "DTypeError", "PillarsError", "ShapeError"]
+
+
+class PillarsError(Exception):
+    """The base of every error that pillars raises on purpose."""
+
+
+class ShapeError(PillarsError, ValueError):
+    """Shapes or axes that do not fit, or an option's value outside its range."""
+
+
+class DTypeError(PillarsError, TypeError):
+    """A dtype, or a kind of object, that the function does not take."""
+
+
+class BackendError(PillarsError, ValueError, TypeError):
+    """Arrays of two libraries or two devices in one call, or a backend that is not usable here."""
+
+
+class CapabilityError(PillarsError, TypeError, ValueError):
+    """Something that this backend, or this way of calling, cannot do: the message says what can."""
