@@ -1,0 +1,69 @@
+"""The ground floor: the record behind every operation, and the only room that names NumPy, CuPy or JAX."""
+from __future__ import annotations
+
+from pillars.backends._capabilities import Capability, capabilities, capability, require
+from pillars.backends._context import Choice, backend, chosen, use, using
+from pillars.backends._convert import asarray, move
+from pillars.backends._derivative import forward_and_pullback
+from pillars.backends._domain import Call, Draw
+from pillars.backends._dtypes import dtype_kind, dtype_name
+from pillars.backends._kernels import kernel, kernel_table
+from pillars.backends._operation import (
+    Explanation,
+    Operation,
+    Procedure,
+    explain,
+    forced_kernels,
+    operation,
+    procedure,
+)
+from pillars.backends._protocol import Availability, Backend
+from pillars.backends._record import Parameter, Record, records
+from pillars.backends._registry import Adapter, available, namespace, register_array_type
+from pillars.backends._threads import num_threads, pool_map, single_threaded_blas
+from pillars.backends._tree import tree_flatten, tree_leaves, tree_map, tree_paths, tree_unflatten
+
+__all__ = [
+    "Adapter",
+    "Availability",
+    "Backend",
+    "Call",
+    "Capability",
+    "Choice",
+    "Draw",
+    "Explanation",
+    "Operation",
+    "Parameter",
+    "Procedure",
+    "Record",
+    "asarray",
+    "available",
+    "backend",
+    "capabilities",
+    "capability",
+    "chosen",
+    "dtype_kind",
+    "dtype_name",
+    "explain",
+    "forced_kernels",
+    "forward_and_pullback",
+    "kernel",
+    "kernel_table",
+    "move",
+    "namespace",
+    "num_threads",
+    "operation",
+    "pool_map",
+    "procedure",
+    "records",
+    "register_array_type",
+    "require",
+    "single_threaded_blas",
+    "tree_flatten",
+    "tree_leaves",
+    "tree_map",
+    "tree_paths",
+    "tree_unflatten",
+    "use",
+    "using",
+]

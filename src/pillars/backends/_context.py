@@ -1,0 +1,134 @@
+"""The chosen default: which backend, device and dtype lists, scalars and creation get.
+
+Read in outer wrappers only: a default read inside a traced function would be baked into it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+from pillars._errors import BackendError, DTypeError
+from pillars.backends._dtypes import dtype_kind, dtype_name
+from pillars.backends._protocol import Backend
+from pillars.backends._registry import BACKENDS, adapter_of_type, backend_named, backend_of_type, type_name
+
+__all__ = ["Choice", "backend", "chosen", "use", "using"]
+
+
+class Choice(NamedTuple):
+    """A backend, and the device and dtype to create on it (None: the library's own default)."""
+
+    backend: str
+    device: Any = None
+    dtype: Any = None
+
+
+_process: list[Choice | None] = [None]
+_scoped: ContextVar[Choice | None] = ContextVar("pillars_backend", default=None)
+
+
+def chosen() -> Choice:
+    """The default in force: the innermost ``using``, else ``use``, else PILLARS_BACKEND, else NumPy."""
+    choice = _scoped.get() or _process[0]
+    if choice is not None:
+        return choice
+    name = os.environ.get("PILLARS_BACKEND", "numpy")
+    if name not in BACKENDS:
+        raise BackendError(
+            f"PILLARS_BACKEND: got {name!r}, expected one of 'numpy', 'cupy', 'jax'. Change or unset it."
+        )
+    return Choice(name)
+
+
+def _choice(name: str, device: Any, dtype: Any) -> Choice:
+    found = backend(name)
+    if dtype is not None:
+        dtype = getattr(found.xp, dtype, dtype) if isinstance(dtype, str) else dtype
+        if dtype_kind(dtype) not in ("float", "half"):
+            raise DTypeError(
+                f"use: dtype is {dtype_name(dtype)}, expected a floating dtype such as 'float32'. "
+                "It sets what lists and scalars become."
+            )
+    found.asarray(
+        0.0, dtype=dtype, device=device
+    )  # an unusable device fails here, not in the first calculation
+    return Choice(found.name, device, dtype)
+
+
+def use(backend: str, *, device: Any = None, dtype: Any = None) -> None:
+    """Set the process's default backend for lists, scalars and creation. Arrays keep their own library.
+
+    Parameters
+    ----------
+    backend : "numpy", "cupy" or "jax".
+    device : one of ``pillars.backend(name).devices`` or the library's own device object; None: its default.
+    dtype : a floating dtype or its name; None: the backend's default float.
+
+    Raises
+    ------
+    BackendError : unknown, not installed, or no usable device: the reason is in the message.
+    DTypeError : `dtype` is not floating.
+
+    Examples
+    --------
+    >>> import pillars
+    >>> pillars.use("numpy")
+    >>> pillars.softmax([1.0, 1.0])
+    array([0.5, 0.5])
+    """
+    _process[0] = _choice(backend, device, dtype)
+
+
+@contextmanager
+def using(backend: str, *, device: Any = None, dtype: Any = None) -> Iterator[Backend]:
+    """The same as :func:`use`, for the length of a ``with`` block and for this thread or task alone.
+
+    Examples
+    --------
+    >>> import pillars
+    >>> with pillars.using("numpy", dtype="float32"):
+    ...     pillars.softmax([1.0, 1.0]).dtype
+    dtype('float32')
+    """
+    choice = _choice(backend, device, dtype)
+    token = _scoped.set(choice)
+    try:
+        yield backend_named(choice.backend)
+    finally:
+        _scoped.reset(token)
+
+
+def backend(name_or_array: Any = None) -> Backend:
+    """The backend of that name, of that array, or the chosen default.
+
+    Raises
+    ------
+    BackendError : an unknown name, a library that is not installed or usable, or an object that is no array.
+
+    Examples
+    --------
+    >>> import numpy, pillars
+    >>> pillars.backend(numpy.zeros(3)).name
+    'numpy'
+    """
+    if name_or_array is None:
+        return backend_named(chosen().backend)
+    if isinstance(name_or_array, Backend):
+        return name_or_array
+    if isinstance(name_or_array, str):
+        return backend_named(name_or_array)
+    kind = type(name_or_array)
+    found = backend_of_type(kind)
+    adapter = adapter_of_type(kind)
+    if found is None and adapter is not None and adapter.backend is not None:
+        found = adapter.backend(name_or_array)
+    if found is None:
+        raise BackendError(
+            f"backend: got {type_name(kind)}, expected a name or an array of NumPy, CuPy or JAX. "
+            "Convert with pillars.asarray."
+        )
+    return found

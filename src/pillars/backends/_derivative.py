@@ -1,0 +1,90 @@
+"""An operation's value and its hand-derived pullback, on arrays of one backend: what tapes and audits use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pillars._errors import CapabilityError
+from pillars.backends._boundary import compute_dtype, float_of, normalise, promote
+from pillars.backends._context import backend as backend_of
+from pillars.backends._dtypes import dtype_kind
+from pillars.backends._record import Record
+from pillars.backends._registry import adapter_of_type
+from pillars.backends._run import narrow
+
+__all__ = ["forward_and_pullback"]
+
+
+def forward_and_pullback(
+    record: Record, values: list[Any], needs: Any = None
+) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
+    """The operation's value, and the function from its cotangent to those of its arrays and numbers.
+
+    Parameters
+    ----------
+    record : the record of an operation that has a vjp.
+    values : all arguments in parameter order, arrays of one backend; see :meth:`Record.bind`.
+    needs : ``record.needs(...)`` of bools, one a parameter that can be differentiated; None: all floating ones.
+
+    Returns
+    -------
+    (y, pullback): ``pullback(g)`` has one entry a differentiable parameter, None where not needed, each of its
+    primal's shape and dtype.
+
+    Raises
+    ------
+    CapabilityError : the operation has no hand-derived gradient.
+    """
+    if record.rules.vjp is None:
+        raise CapabilityError(
+            f"{record.name}: has no hand-derived gradient. Differentiate it with pillars.grad, which traces its body."
+        )
+    first = next(values[p.position] for p in record.arrays if values[p.position] is not None)
+    home = backend_of(first)
+    if adapter_of_type(type(first)) is None:
+        values = normalise(record, values, home)
+    dtype = float_of(home, record, values)
+    record.run_check(values)
+    wide = promote(home, record, values, dtype)
+    if needs is None:
+        needs = record.needs(*[_floating(values[p.position]) for p in record.differentiable])
+    extra: dict[str, Any] = {}
+    positional, options = record.split(wide)
+    if record.rules.forward is not None:
+        with home.quiet():
+            y, extra["residuals"] = record.rules.forward(*positional, **options)
+        y = home.as_arrays(y)
+    else:
+        y = record.function(*positional, **options)
+
+    def pullback(g: Any) -> tuple[Any, ...]:
+        if dtype_kind(g.dtype) == "half" and record.half == "wide":
+            g = home.xp.astype(g, compute_dtype(home, record, g.dtype))
+        with home.quiet():
+            found = record.rules.vjp(g, y, *positional, **options, needs=needs, **extra)  # type: ignore[misc]
+        cotangents = found if isinstance(found, tuple) else (found,)
+        return tuple(
+            _conform(home, cotangent, values[p.position], dtype) if needed else None
+            for p, cotangent, needed in zip(record.differentiable, cotangents, needs, strict=True)
+        )
+
+    return narrow(home, record, y, dtype), pullback
+
+
+def _floating(value: Any) -> bool:
+    return isinstance(value, float) or (value is not None and dtype_kind(value.dtype) in ("float", "half"))
+
+
+def _conform(home: Any, cotangent: Any, primal: Any, dtype: Any) -> Any:
+    """The cotangent in the primal's dtype: a wide result rounds here, once."""
+    if cotangent is None:
+        return None
+    target = (
+        dtype
+        if isinstance(primal, float) or dtype_kind(primal.dtype) not in ("float", "half")
+        else primal.dtype
+    )
+    if not hasattr(cotangent, "dtype"):
+        cotangent = home.asarray(cotangent, dtype=target)
+    return home.as_arrays(cotangent if cotangent.dtype == target else home.xp.astype(cotangent, target))

@@ -1,0 +1,262 @@
+"""The record behind every public numeric function: ``@operation`` and ``@procedure``.
+
+The body of an operation is its specification: short, readable, pure Array API, no branching on values. Its checks,
+derivatives, kernels and domain hang on the same record; tests, the gradient audit, the capability table and the
+benchmark walk the records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar, cast
+
+from pillars._errors import DTypeError
+from pillars._typing import Kind
+from pillars.backends._boundary import home, normalise
+from pillars.backends._kernels import kernel_of, refusal
+from pillars.backends._protocol import Backend
+from pillars.backends._record import Record, enlist
+from pillars.backends._registry import adapter_of_type
+from pillars.backends._run import run_generic
+from pillars.backends._wrapper import build, entry_key
+
+__all__ = ["Explanation", "Operation", "Procedure", "explain", "forced_kernels", "operation", "procedure"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+F = TypeVar("F", bound=Callable[..., Any])
+
+_modes: list[str] = []  # not empty while any thread is in another mode: sends every call to the slow path
+_mode: ContextVar[str] = ContextVar("pillars_mode", default="auto")
+
+
+class Procedure(Protocol[P, R_co]):
+    """A public function that takes callables, iterators or pytrees."""
+
+    __name__: str
+    record: Record
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+
+
+class Operation(Procedure[P, R_co], Protocol[P, R_co]):
+    """A public numeric function, as a type checker sees it. At run time it is a plain function."""
+
+    def reference(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """The body, unjitted and without kernels, nested operations included."""
+        ...
+
+    def check(self, rule: F) -> F:
+        """Register what must hold of shapes, dtypes and statics; runs first, on tracers too."""
+        ...
+
+    def check_values(self, rule: F) -> F:
+        """Register what must hold of the numbers in host arrays; a device gets NaN instead."""
+        ...
+
+    def vjp(self, rule: F) -> F:
+        """Register the hand-derived gradient: ``(g, y, *arrays, needs, **options) -> one cotangent a parameter``."""
+        ...
+
+    def forward(self, rule: F) -> F:
+        """Register a body that also returns what the gradient wants kept: ``-> (y, residuals)``."""
+        ...
+
+    def jvp(self, rule: F) -> F:
+        """Register the forward-mode derivative: ``(tangents, y, *arrays, **options) -> tangent of y``."""
+        ...
+
+
+def operation(
+    *,
+    domain: Callable[..., Any],
+    half: str = "wide",
+    jax_derivative: str = "body",
+    kinks: bool = False,
+    unsupported: Mapping[str, str] | None = None,
+) -> Callable[[Callable[P, R]], Operation[P, R]]:
+    """Make a body the specification of a public operation.
+
+    Parameters
+    ----------
+    domain : ``domain(draw) -> Call``: draws valid inputs for tests, audit and benchmarks.
+    half : "wide" computes float16 and bfloat16 in float32 and rounds once; "native" leaves them to the body.
+    jax_derivative : "body": JAX differentiates the body; "jvp", "vjp": it uses that rule.
+    kinks : the function has points without a derivative (its domain draws away from them).
+    unsupported : feature ("jit", "vmap", "grad", "float32") -> why this function lacks it.
+    """
+
+    def decorate(body: Callable[P, R]) -> Operation[P, R]:
+        record = Record(
+            body,
+            kind="operation",
+            domain=domain,
+            half=half,
+            jax_derivative=jax_derivative,
+            kinks=kinks,
+            unsupported=unsupported,
+        )
+        function: Any = build(record, slow, _modes)
+        record.function = function
+        function.record = record
+        function.reference = _reference(record)
+        for rule in ("check", "check_values", "vjp", "forward", "jvp"):
+            setattr(function, rule, _registrar(record, rule))
+        enlist(record)
+        return cast("Operation[P, R]", function)
+
+    return decorate
+
+
+def procedure(
+    *, domain: Callable[..., Any] | None = None, unsupported: Mapping[str, str] | None = None
+) -> Callable[[Callable[P, R]], Procedure[P, R]]:
+    """Enlist a public function that takes callables, iterators or pytrees. It is returned as it is."""
+
+    def decorate(body: Callable[P, R]) -> Procedure[P, R]:
+        record = Record(body, kind="procedure", domain=domain, unsupported=unsupported)
+        function = cast("Procedure[P, R]", body)
+        function.record = record
+        enlist(record)
+        return function
+
+    return decorate
+
+
+def _registrar(record: Record, rule: str) -> Callable[[F], F]:
+    def register(function: F) -> F:
+        setattr(record.rules, rule, function)
+        record.entries.clear()
+        record.cache.clear()
+        return function
+
+    register.__name__ = rule
+    return register
+
+
+def _reference(record: Record) -> Callable[..., Any]:
+    def reference(*args: Any, **options: Any) -> Any:
+        with mode("reference"):
+            return record.function(*args, **options)
+
+    reference.__doc__ = (
+        f"The body of {record.name}, unjitted and without kernels, nested operations included."
+    )
+    return reference
+
+
+@contextmanager
+def mode(name: str) -> Iterator[None]:
+    """Run every operation of this context in another mode: "reference" or "forced"."""
+    token = _mode.set(name)
+    _modes.append(name)
+    try:
+        yield
+    finally:
+        _modes.remove(name)
+        _mode.reset(token)
+
+
+def forced_kernels() -> Any:
+    """A context in which kernels run below their size threshold, for the contract suites."""
+    return mode("forced")
+
+
+def slow(record: Record, given: tuple[Any, ...]) -> Any:
+    """Every call that is not exactly of the expected types: adapters, lists, odd numbers, the first of its kind."""
+    values = list(given)
+    for parameter in record.statics:
+        after = values[parameter.position]
+        if parameter.kind is Kind.AFTER and callable(after):
+            values[parameter.position] = None
+            return after(slow(record, tuple(values)))
+    for parameter in (*record.arrays, *record.numbers):
+        adapter = adapter_of_type(type(values[parameter.position]))
+        if adapter is not None:
+            return adapter.call(record, values)
+    backend = home(record, values)
+    values = normalise(record, values, backend)
+    current = _mode.get()
+    if current == "reference":
+        return run_generic(backend, record, values, record.body)
+    if current == "forced":
+        return run_generic(backend, record, values, choose(backend, record, values, forced=True)[0])
+    kinds = tuple(type(values[p.position]) for p in record.arrays)
+    key = entry_key(record, values)
+    entry = record.entries.get(key)
+    if entry is None or _numbers_traced(record, values):
+        entry = backend.entry(record, kinds, _numbers_traced(record, values))
+        if not _numbers_traced(record, values):
+            record.entries[key] = entry
+    return entry(*values)
+
+
+def _numbers_traced(record: Record, values: list[Any]) -> bool:
+    return any(
+        values[p.position] is not None and not isinstance(values[p.position], float) for p in record.numbers
+    )
+
+
+def choose(
+    backend: Backend, record: Record, values: list[Any], *, forced: bool = False
+) -> tuple[Callable[..., Any], str, str]:
+    """What runs for these values: the function, its name, and why."""
+    kernel = kernel_of(backend, record)
+    if kernel is None:
+        return record.body, "body", f"{backend.name} has no kernel for {record.name}"
+    traced = any(backend.is_tracer(type(value)) for value in values)
+    reason = refusal(record, kernel, values, forced=forced, traced=traced)
+    name = f"{kernel.__module__.rpartition('backends.')[2]}:{kernel.__name__}"
+    if reason is None:
+        return kernel, name, "forced" if forced else "eligible and above its size threshold"
+    return record.body, "body", f"not {name}: {reason}"
+
+
+class Explanation(NamedTuple):
+    """Which implementation a call runs, why, and what else there is."""
+
+    kernel: str
+    reason: str
+    alternatives: tuple[str, ...]
+
+
+def explain(f: Any, /, *args: Any, **options: Any) -> Explanation:
+    """Which kernel ``f(*args, **options)`` runs, and why; nothing is computed.
+
+    Parameters
+    ----------
+    f : a public operation of pillars.
+
+    Returns
+    -------
+    Explanation(kernel, reason, alternatives): kernel is "body" for the portable specification.
+
+    Raises
+    ------
+    DTypeError : `f` is no operation.
+
+    Examples
+    --------
+    >>> import pillars
+    >>> pillars.explain(pillars.softmax, [1.0, 2.0]).kernel
+    'body'
+    """
+    record = getattr(f, "record", None)
+    if not isinstance(record, Record) or record.kind != "operation":
+        raise DTypeError(f"explain: got {f!r}, expected an operation of pillars, such as pillars.softmax.")
+    values = record.bind(args, options)
+    for parameter in (*record.arrays, *record.numbers):
+        if adapter_of_type(type(values[parameter.position])) is not None:
+            rule = "its hand-derived gradient" if record.rules.vjp else "the body, traced"
+            return Explanation(
+                "traced", f"an argument is being differentiated: {rule} is recorded", ("body",)
+            )
+    backend = home(record, values)
+    values = normalise(record, values, backend)
+    _, name, reason = choose(backend, record, values)
+    notes = backend.explain_entry(record, values)
+    known = ["body"] + ([kernel_of(backend, record).__name__] if kernel_of(backend, record) else [])
+    return Explanation(name, "; ".join([reason, *notes]), tuple(other for other in known if other != name))

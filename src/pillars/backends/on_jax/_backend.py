@@ -1,0 +1,161 @@
+"""JAX, as the rest of pillars sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pillars._errors import BackendError
+from pillars.backends._boundary import float_of, promote
+from pillars.backends._operation import choose
+from pillars.backends._protocol import Backend
+from pillars.backends._run import narrow, one_device
+from pillars.backends.on_jax._derivatives import with_rules
+
+__all__ = ["JaxBackend"]
+
+
+class JaxBackend(Backend):
+    """JAX: operations are jitted once; inside somebody's jit they are traced as they are."""
+
+    name = "jax"
+    xp = jnp
+    notes: ClassVar[dict[str, str]] = {
+        "vmap": "jax.vmap",
+        "jit": "jax.jit",
+        "grad": "jax.grad of the body, or its rule",
+    }
+
+    def owns(self, kind: type) -> bool:
+        return issubclass(kind, (jax.Array, jax.core.Tracer)) or self.is_tracer(kind)
+
+    def is_tracer(self, kind: type) -> bool:
+        return issubclass(kind, jax.core.Tracer)
+
+    def in_trace(self) -> bool:
+        # an array made inside a trace belongs to it; there is no public question to ask instead
+        return isinstance(jnp.zeros(()), jax.core.Tracer)
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        return tuple(f"{device.platform}:{device.id}" for device in jax.devices())
+
+    @property
+    def default_float(self) -> Any:
+        return jnp.result_type(float)
+
+    def _device(self, device: Any) -> Any:
+        if not isinstance(device, str):
+            return device
+        platform, _, number = device.partition(":")
+        for candidate in jax.devices(platform):
+            if candidate.id == int(number or 0):
+                return candidate
+        raise BackendError(f"jax: got device {device!r}, expected one of {', '.join(self.devices)}.")
+
+    def device_of(self, x: Any) -> Any:
+        if self.is_tracer(type(x)):
+            return None
+        return x.device
+
+    def asarray(self, obj: Any, *, dtype: Any = None, device: Any = None) -> Any:
+        made = jnp.asarray(obj, dtype=dtype)
+        return made if device is None else jax.device_put(made, self._device(device))
+
+    def narrowed_integers(self, dtype: Any) -> tuple[int, int] | None:
+        info = jnp.iinfo(jax.dtypes.canonicalize_dtype(dtype))
+        return None if info.bits == 64 else (int(info.min), int(info.max))
+
+    def to_numpy(self, x: Any) -> Any:
+        return np.asarray(x)
+
+    def entry(self, record: Any, kinds: tuple[type, ...], traced_number: bool) -> Callable[..., Any]:
+        if any(kind.__name__ == "DynamicJaxprTracer" for kind in kinds):
+            return self._inline(record)
+        return self._compiled(record)
+
+    def explain_entry(self, record: Any, values: list[Any]) -> list[str]:
+        notes = []
+        if any(type(value).__name__ == "DynamicJaxprTracer" for value in values):
+            notes.append("traced as it is inside a jit")
+        else:
+            notes.append("jitted once")
+        if record.jax_derivative == "vjp":
+            notes.append("custom_vjp: reverse mode only")
+        return notes
+
+    def _inline(self, record: Any) -> Callable[..., Any]:
+        def inline(*values: Any) -> Any:
+            given = list(values)
+            record.run_check(given)
+            return self._compute(record, given)
+
+        return inline
+
+    def _compute(self, record: Any, values: list[Any]) -> Any:
+        """The operation on JAX values, without its check: what the record's jit compiles."""
+        dtype = float_of(self, record, values)
+        values = promote(self, record, values, dtype)
+        function = with_rules(record, values, choose(self, record, values)[0])
+        return narrow(self, record, function(values), dtype)
+
+    def _compiled(self, record: Any) -> Callable[..., Any]:
+        if "jit" not in record.cache:
+            kept = [p for p in record.parameters if p not in record.names]
+            statics = tuple(place for place, p in enumerate(kept) if p in record.statics)
+
+            def compute(*given: Any) -> Any:
+                values: list[Any] = [None] * len(record.parameters)
+                for parameter, value in zip(kept, given, strict=True):
+                    values[parameter.position] = value
+                return self._compute(record, values)
+
+            compute.__name__ = compute.__qualname__ = record.body.__name__
+            record.cache["jit"] = jax.jit(compute, static_argnums=statics)
+            record.cache["places"] = [p.position for p in kept]
+        compiled, places = record.cache["jit"], record.cache["places"]
+
+        def run(*values: Any) -> Any:
+            record.run_check(list(values))
+            try:
+                return compiled(*[values[place] for place in places])
+            except ValueError:
+                one_device(self, record, list(values))  # says which two devices, where that was it
+                raise
+
+        return run
+
+    def jit(self, f: Callable[..., Any]) -> Callable[..., Any]:
+        return cast("Callable[..., Any]", jax.jit(f))
+
+    def grad(self, f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callable[..., Any]:
+        return cast("Callable[..., Any]", jax.grad(f, argnums))
+
+    def value_and_grad(self, f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callable[..., Any]:
+        return cast("Callable[..., Any]", jax.value_and_grad(f, argnums))
+
+    def vmap(
+        self, f: Callable[..., Any], in_axes: int | Sequence[int | None] | None = 0, out_axes: int = 0
+    ) -> Callable[..., Any]:
+        return cast("Callable[..., Any]", jax.vmap(f, in_axes, out_axes))
+
+    def scan(
+        self, f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any = None, length: int | None = None
+    ) -> tuple[Any, Any]:
+        carry, out = jax.lax.scan(f, init, xs, length)
+        return carry, out
+
+    def while_loop(self, condition: Callable[[Any], Any], body: Callable[[Any], Any], init: Any) -> Any:
+        return jax.lax.while_loop(condition, body, init)
+
+    def cond(
+        self, predicate: Any, on_true: Callable[..., Any], on_false: Callable[..., Any], *operands: Any
+    ) -> Any:
+        return jax.lax.cond(predicate, on_true, on_false, *operands)
+
+    def synchronize(self, x: Any = None) -> Any:
+        return jax.block_until_ready(x)

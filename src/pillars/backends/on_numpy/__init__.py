@@ -1,0 +1,1 @@
+"""NumPy on the CPU: the backend in `_backend`, its kernels by name in `_kernels`, a file for each family of them."""

@@ -1,0 +1,118 @@
+"""NumPy, as the rest of pillars sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+
+from pillars.backends._eager import EagerBackend
+from pillars.backends._kernels import kernel_of
+from pillars.backends._tree import tree_map
+from pillars.backends._wrapper import compile_source
+
+__all__ = ["NumpyBackend"]
+
+_FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
+_PLAIN = _FLOATS | {np.dtype(code) for code in "?bhilqBHILQ"}
+
+
+class NumpyBackend(EagerBackend):
+    """NumPy on the CPU."""
+
+    name = "numpy"
+    xp = np
+    array_type = np.ndarray
+
+    def owns(self, kind: type) -> bool:
+        # Other subclasses change what arithmetic means: masked arrays, np.matrix, units.
+        return kind is np.ndarray or kind is np.memmap
+
+    @property
+    def host(self) -> bool:
+        return True
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        return ("cpu",)
+
+    def device_of(self, x: Any) -> Any:
+        return "cpu"
+
+    def is_scalar(self, value: Any) -> bool:
+        """Whether the value is a NumPy scalar."""
+        return isinstance(value, np.generic)
+
+    def is_masked(self, value: Any) -> bool:
+        """Whether the value is a masked array."""
+        return isinstance(value, np.ma.MaskedArray)
+
+    def asarray(self, obj: Any, *, dtype: Any = None, device: Any = None) -> Any:
+        return np.asarray(obj, dtype=dtype, device=device)
+
+    def to_numpy(self, x: Any) -> Any:
+        return np.asarray(x)
+
+    def quiet(self) -> AbstractContextManager[Any]:
+        return np.errstate(all="ignore")
+
+    def as_arrays(self, result: Any) -> Any:
+        return tree_map(np.asarray, result)
+
+    def entry(self, record: Any, kinds: tuple[type, ...], traced_number: bool) -> Callable[..., Any]:
+        return _entry(self, record, kinds)
+
+
+def _entry(backend: NumpyBackend, record: Any, kinds: tuple[type, ...]) -> Callable[..., Any]:
+    """The hot path for arrays of native float32 and float64 (or native integers where those are kept).
+
+    Generated, because each argument that passes through ``*args`` would cost a tenth of dispatch's microsecond.
+    """
+    kernel = kernel_of(backend, record)
+    quiet = np.errstate(all="ignore")
+    given = [p for p, kind in zip(record.arrays, kinds, strict=True) if kind is not type(None)]
+    generic = EagerBackend.entry(backend, record, kinds, False)
+    variables: dict[str, Any] = {
+        "_body": quiet(record.body),
+        "_check": record.rules.check,
+        "_check_values": record.rules.check_values,
+        "_finish": backend.as_arrays,
+        "_floats": _FLOATS,
+        "_generic": generic,
+        "_kernel": kernel,
+        "_eligible": getattr(kernel, "eligible", None),
+        "_ndarray": np.ndarray,
+        "_plain": _PLAIN,
+    }
+    names = ", ".join(p.name for p in record.parameters)
+    call = ", ".join(
+        [p.name for p in record.positional]
+        + [f"{p.name}={p.name}" for p in record.options if p not in record.names]
+    )
+    check_call = ", ".join([call, *(f"{p.name}={p.name}" for p in record.names)])
+    odd = " or ".join(
+        f"{p.name}.dtype not in {'_floats' if p.kind.name == 'ARRAY' else '_plain'}" for p in given
+    )
+    lines = [f"def _make({', '.join(variables)}):", f"    def {record.body.__name__}_on_numpy({names}):"]
+    if odd:
+        lines += [f"        if {odd}:", f"            return _generic({names})"]
+    if record.rules.check is not None:
+        lines.append(f"        _check({check_call})")
+    if record.rules.check_values is not None:
+        lines.append(f"        _check_values({call})")
+    if kernel is not None and given:
+        eligible = f" and _eligible({call}) is None" if kernel.eligible is not None else ""
+        lines += [
+            f"        if {given[0].name}.size >= {kernel.minimum_size}{eligible}:",
+            f"            return _kernel({call})",
+        ]
+    lines += [
+        f"        _result = _body({call})",
+        "        return _result if type(_result) is _ndarray else _finish(_result)",
+        f"    return {record.body.__name__}_on_numpy",
+    ]
+    if not given:
+        return generic
+    return compile_source("\n".join(lines) + "\n", f"{record.name} on numpy", variables, {})
