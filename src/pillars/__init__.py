@@ -1,0 +1,120 @@
+"""pillars: the mathematics under machine learning, on NumPy, CuPy or JAX.
+
+Everything here is loaded when it is first used: ``import pillars`` imports no array library.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from pillars._version import __version__
+
+if TYPE_CHECKING:
+    from pillars import (
+        algorithms,
+        backends,
+        calculus,
+        cli,
+        diagnosis,
+        layers,
+        linalg,
+        measure,
+        probability,
+        random,
+        reduce,
+        report,
+        statistics,
+    )
+    from pillars._errors import BackendError, CapabilityError, DTypeError, PillarsError, ShapeError
+    from pillars.backends import asarray, available, backend, explain, move, use, using
+    from pillars.calculus import grad, gradient_descent, value_and_grad
+    from pillars.layers import linear
+    from pillars.measure import audit
+    from pillars.probability import softmax
+
+_HOMES = {
+    "asarray": "backends",
+    "available": "backends",
+    "backend": "backends",
+    "explain": "backends",
+    "move": "backends",
+    "use": "backends",
+    "using": "backends",
+    "grad": "calculus",
+    "gradient_descent": "calculus",
+    "value_and_grad": "calculus",
+    "linear": "layers",
+    "audit": "measure",
+    "softmax": "probability",
+    "BackendError": "_errors",
+    "CapabilityError": "_errors",
+    "DTypeError": "_errors",
+    "PillarsError": "_errors",
+    "ShapeError": "_errors",
+}
+_ROOMS = (
+    "algorithms",
+    "backends",
+    "calculus",
+    "cli",
+    "diagnosis",
+    "layers",
+    "linalg",
+    "measure",
+    "probability",
+    "random",
+    "reduce",
+    "report",
+    "statistics",
+)
+
+__all__ = [
+    "BackendError",
+    "CapabilityError",
+    "DTypeError",
+    "PillarsError",
+    "ShapeError",
+    "__version__",
+    "algorithms",
+    "asarray",
+    "audit",
+    "available",
+    "backend",
+    "backends",
+    "calculus",
+    "cli",
+    "diagnosis",
+    "explain",
+    "grad",
+    "gradient_descent",
+    "layers",
+    "linalg",
+    "linear",
+    "measure",
+    "move",
+    "probability",
+    "random",
+    "reduce",
+    "report",
+    "softmax",
+    "statistics",
+    "use",
+    "using",
+    "value_and_grad",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        found = getattr(importlib.import_module(f"pillars.{_HOMES[name]}"), name)
+    elif name in _ROOMS:
+        found = importlib.import_module(f"pillars.{name}")
+    else:
+        raise AttributeError(f"module 'pillars' has no attribute {name!r}")
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return __all__
