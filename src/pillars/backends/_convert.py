@@ -47,6 +47,11 @@ def asarray(obj: Any, *, backend: str | None = None, device: Any = None, dtype: 
     kind = type(obj)
     if adapter_of_type(kind) is not None:
         return obj
+    if backend_named("numpy").is_masked(obj):
+        raise DTypeError(
+            "asarray: got a masked array, expected a plain one: its masked entries would count. "
+            "Fill it (x.filled(...)) or drop those rows first."
+        )
     owner = backend_of_type(kind)
     choice = chosen()
     target = find_backend(backend) if backend is not None else owner or find_backend(choice.backend)
@@ -105,11 +110,6 @@ def _refuse(dtype: Any) -> None:
 def _host(obj: Any) -> Any:
     """A list, scalar or data frame as a NumPy array."""
     host = backend_named("numpy")
-    if host.is_masked(obj):
-        raise DTypeError(
-            "asarray: got a masked array, expected a plain one: its masked entries would count. "
-            "Fill it (x.filled(...)) or drop those rows first."
-        )
     frame = _frame(obj)
     if frame is not None:
         return frame

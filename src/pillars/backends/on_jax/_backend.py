@@ -11,6 +11,7 @@ import numpy as np
 
 from pillars._errors import BackendError
 from pillars.backends._boundary import float_of, promote
+from pillars.backends._capabilities import feature_of, require
 from pillars.backends._operation import choose
 from pillars.backends._protocol import Backend
 from pillars.backends._run import narrow, one_device
@@ -74,6 +75,10 @@ class JaxBackend(Backend):
         return np.asarray(x)
 
     def entry(self, record: Any, kinds: tuple[type, ...], traced_number: bool) -> Callable[..., Any]:
+        if record.unsupported:
+            for kind in kinds:
+                if self.is_tracer(kind):
+                    require(record, self.name, feature_of(kind), "Call it outside, and pass its result in.")
         if any(kind.__name__ == "DynamicJaxprTracer" for kind in kinds):
             return self._inline(record)
         return self._compiled(record)

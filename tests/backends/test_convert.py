@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import pillars
+
+
+def test_lists_take_the_chosen_backend_device_and_dtype():
+    with pillars.using("numpy", dtype="float32"):
+        assert pillars.asarray([1.0, 2.0]).dtype == np.float32
+        assert pillars.asarray([1, 2]).dtype == np.int64  # integers are no floats of another precision
+
+
+def test_arrays_stay_where_they_are_and_are_not_copied():
+    x = np.arange(3.0, dtype=np.float32)
+    with pillars.using("numpy", dtype="float64"):
+        assert pillars.asarray(x) is x
+
+
+@pytest.mark.parametrize(
+    ("dtype", "expected"), [("float32", np.float32), (np.float64, np.float64), ("int32", np.int32)]
+)
+def test_dtype_by_name_or_object(dtype, expected):
+    assert pillars.asarray([1, 2], dtype=dtype).dtype == expected
+
+
+def test_unknown_dtype_names_what_was_got():
+    with pytest.raises(pillars.DTypeError, match=r"'floaty'.*expected"):
+        pillars.asarray([1.0], dtype="floaty")
+
+
+@pytest.mark.parametrize(
+    ("bad", "error", "words"),
+    [
+        (["a", "b"], pillars.DTypeError, "expected numbers"),
+        ("abc", pillars.DTypeError, "got a str"),
+        (object(), pillars.DTypeError, "expected a list"),
+        ([[1.0], [1.0, 2.0]], pillars.ShapeError, "rows of equal length"),
+        (np.ma.array([1.0, 2.0], mask=[0, 1]), pillars.DTypeError, "masked"),
+        (np.array([None, 1]), pillars.DTypeError, "object"),
+    ],
+    ids=["strings", "str", "object", "ragged", "masked", "objects"],
+)
+def test_what_is_no_array_is_refused(bad, error, words):
+    with pytest.raises(error, match=words):
+        pillars.asarray(bad)
+
+
+def test_a_frame_becomes_its_values_and_words_are_refused_by_column():
+    pa = pytest.importorskip("pyarrow")
+    pytest.importorskip("narwhals")
+    made = pillars.asarray(pa.table({"a": [1.0, 2.0], "b": [3.0, 4.0]}))
+    np.testing.assert_array_equal(made, [[1.0, 3.0], [2.0, 4.0]])
+    with pytest.raises(pillars.DTypeError, match="'city'"):
+        pillars.asarray(pa.table({"a": [1.0], "city": ["Rome"]}))
+
+
+def test_jax_round_trip_of_a_tree():
+    jax = pytest.importorskip("jax")
+    tree = {"weight": np.arange(6.0, dtype=np.float32).reshape(2, 3), "rest": (np.ones(2, np.float32), None, 3)}
+    there = pillars.move(tree, "jax")
+    assert isinstance(there["weight"], jax.Array)
+    assert there["rest"][1:] == (None, 3)
+    back = pillars.move(there, "numpy")
+    assert type(back["weight"]) is np.ndarray
+    np.testing.assert_array_equal(back["weight"], tree["weight"])
+    assert pillars.move(there, "jax")["weight"] is there["weight"]  # already there
+
+
+def test_asarray_does_not_move():
+    jnp = pytest.importorskip("jax.numpy")
+    with pytest.raises(pillars.BackendError, match=r"pillars\.move"):
+        pillars.asarray(jnp.ones(2), backend="numpy")
+
+
+def test_a_traced_array_has_no_numbers_to_move():
+    jax = pytest.importorskip("jax")
+    with pytest.raises(pillars.BackendError, match="traced"):
+        jax.jit(lambda x: pillars.move(x, "numpy"))(1.0)
+
+
+def test_wide_integers_are_not_wrapped_around():
+    jax = pytest.importorskip("jax")
+    wide = np.array([2**40, 1])
+    if jax.config.jax_enable_x64:
+        assert int(pillars.move(wide, "jax")[0]) == 2**40
+    else:
+        with pytest.raises(pillars.DTypeError, match="32 bits"):
+            pillars.move(wide, "jax")
+        with pytest.raises(pillars.DTypeError, match="32 bits"):
+            pillars.asarray(wide.tolist(), backend="jax")
+
+
+def test_moving_to_a_second_device_is_explicit():
+    jax = pytest.importorskip("jax")
+    if len(jax.devices()) < 2:
+        strict = pytest.importorskip("array_api_strict")
+        x = pillars.move(np.ones(2), "strict", device=strict.Device("device1"))
+        assert x.device == strict.Device("device1")
+        with pytest.raises(pillars.BackendError, match="device"):
+            pillars.asarray(x, backend="strict", device=strict.Device("CPU_DEVICE"))
+        np.testing.assert_array_equal(pillars.move(x, "numpy"), [1.0, 1.0])
+
+
+def test_a_torch_tensor_comes_in_by_dlpack_and_a_graph_is_refused():
+    torch = pytest.importorskip("torch")
+    np.testing.assert_array_equal(pillars.asarray(torch.arange(3.0)), [0.0, 1.0, 2.0])
+    with pytest.raises(pillars.BackendError, match="detach|Detach"):
+        pillars.asarray(torch.ones(2, requires_grad=True))
