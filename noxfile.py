@@ -1,0 +1,147 @@
+"""What is run on pillars, and how: `nox -l` lists it, `nox` alone runs lint, tests and docs."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+SUPPORTED = ("3.11", "3.12", "3.13", "3.14")
+
+nox.needs_version = ">=2025.2.9"
+nox.options.sessions = ["lint", "tests", "docs"]
+nox.options.error_on_missing_interpreters = True
+
+
+def _said(*command: str) -> str | None:
+    """What a command prints, or None where it is absent, fails or hangs."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _open_pyenv() -> None:
+    """Let pyenv's shims start every version that pyenv has, not only the one it has selected."""
+    if shutil.which("pyenv") is None or "PYENV_VERSION" in os.environ:
+        return
+    listed = (_said("pyenv", "versions", "--bare") or "").split()
+    installed = [name for name in listed if re.fullmatch(r"3\.\d+\.\d+", name)]
+    installed.sort(key=lambda name: tuple(map(int, name.split("."))), reverse=True)
+    if installed:
+        os.environ["PYENV_VERSION"] = ":".join(installed)
+
+
+def _working_pythons() -> list[str]:
+    """The supported versions that really start here, oldest first: a name on the path proves nothing."""
+    running = f"{sys.version_info.major}.{sys.version_info.minor}"
+    say = "import ssl, sys; print('%d.%d' % sys.version_info[:2])"
+    return [v for v in SUPPORTED if v == running or _said(f"python{v}", "-c", say) == v]
+
+
+_open_pyenv()
+PYTHONS = _working_pythons()
+OLDEST = PYTHONS[0]
+TESTED = sorted({PYTHONS[0], PYTHONS[-1]}, key=PYTHONS.index)
+
+
+def _group(name: str) -> list[str]:
+    return nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), name)
+
+
+def _install_wheel(session: nox.Session, extras: str = "") -> None:
+    """Build the wheel and install it: what is tested is what users get, never the source tree."""
+    folder = Path(session.virtualenv.location) / "wheel"
+    shutil.rmtree(folder, ignore_errors=True)
+    build = ("python", "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder))
+    session.run_install(*build, str(ROOT), silent=True)
+    [wheel] = folder.glob("pillars-*.whl")
+    if extras:
+        session.install(f"pillars[{extras}] @ {wheel.resolve().as_uri()}")
+    # An environment that is used again holds the same version number over older code.
+    session.install("--force-reinstall", *(["--no-deps"] if extras else []), str(wheel))
+
+
+def _workers(session: nox.Session) -> list[str]:
+    """Two test processes; none of our own where the caller says how many, or debugs."""
+    chosen = any(argument.startswith(("-n", "--pdb", "--numprocesses")) for argument in session.posargs)
+    return [] if chosen else ["-n", "2"]
+
+
+def _one_thread_each() -> dict[str, str]:
+    """Test processes side by side must not each start a BLAS thread for every core."""
+    return {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+@nox.session(python=TESTED)
+def tests(session: nox.Session) -> None:
+    """The built wheel, oldest and newest Python here: alone; then NumPy, strict and JAX, x64 off and on."""
+    _install_wheel(session)
+    session.install("pytest")
+    session.run("python", "-m", "pytest", "--noconftest", "-q", "tests/base_install.py")
+
+    _install_wheel(session, "jax,cli")
+    session.install(*_group("test"))
+    # The docs have a session of their own, with every extra there.
+    arguments = [*_workers(session), *(session.posargs or ["tests", "--ignore=tests/docs"])]
+    for x64 in ("0", "1"):
+        session.log("JAX in %s bits", "64" if x64 == "1" else "32")
+        env = {"JAX_ENABLE_X64": x64, "JAX_PLATFORMS": "cpu", **_one_thread_each()}
+        session.run("python", "-m", "pytest", "-q", "-m", "not gpu", *arguments, env=env)
+
+
+@nox.session(python=OLDEST)
+def tests_gpu(session: nox.Session) -> None:
+    """The GPU tests, on CuPy and JAX; says *not run*, and why, where there is no usable GPU."""
+    seen = _said("nvidia-smi")
+    if seen is None:
+        session.skip("*not run*: nvidia-smi is absent or fails, so there is no usable NVIDIA GPU here")
+    version = re.search(r"CUDA Version:\s*(\d+)", seen)
+    cuda = version.group(1) if version else "none"
+    if cuda not in {"12", "13"}:
+        session.skip(f"*not run*: the driver speaks CUDA {cuda}; CuPy and JAX want 12 or 13")
+    _install_wheel(session, f"cuda{cuda},cli")
+    session.install(f"jax[cuda{cuda}]", *_group("test"))
+    env = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    session.run("python", "-m", "pytest", "-q", "-m", "gpu", *(session.posargs or ["tests"]), env=env)
+
+
+@nox.session(python=OLDEST)
+def bench(session: nox.Session) -> None:
+    """`pillars bench` on the built wheel (arguments go to it), then the suites of bench/ against peers."""
+    _install_wheel(session, "all")
+    session.install(*_group("bench"))
+    session.run("pillars", "bench", *session.posargs)
+    if any((ROOT / "bench").glob("bench_*.py")):
+        collect = ("bench", "-o", "python_files=bench_*.py")
+        session.run("python", "-m", "pytest", "-q", *collect, "--benchmark-group-by=group")
+
+
+@nox.session(python=OLDEST)
+def lint(session: nox.Session) -> None:
+    """Ruff, its formatter, mypy in strict mode and the layers of the house."""
+    session.install("-e", ".[cli,report]", *_group("lint"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("mypy")
+    session.run("lint-imports")
+
+
+@nox.session(python=OLDEST)
+def docs(session: nox.Session) -> None:
+    """Every example of the docstrings and the README, executed as a reader would."""
+    _install_wheel(session, "all")
+    session.install(*_group("test"))
+    env = {"JAX_PLATFORMS": "cpu", "MPLBACKEND": "agg"}
+    doctests = ["--doctest-modules", "--pyargs", "pillars"]
+    # Its modules import CuPy at once, and CuPy's own import is all that could fail here.
+    cupy_room = "--ignore-glob=*/on_cupy/*"
+    session.run("python", "-m", "pytest", "-q", cupy_room, *doctests, env=env)
+    session.run("python", "-m", "pytest", "-q", "tests/docs", *session.posargs, env=env)

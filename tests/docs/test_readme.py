@@ -1,0 +1,89 @@
+"""The pages keep their word: examples run, links resolve, the README's commands are the ones that CI runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+class Block(NamedTuple):
+    place: str
+    code: str
+
+
+def blocks(page: str, language: str) -> list[Block]:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    found = [m for m in FENCE.finditer(text) if m["language"] == language]
+    return [Block(f"{page}, line {text.count(chr(10), 0, m.start()) + 1}", m["code"]) for m in found]
+
+
+PAGES = ("README.md", "CONTRIBUTING.md")
+EXAMPLES = [block for page in PAGES for block in blocks(page, "python")]
+BENCH, TEST = (block.code.strip() for block in blocks("README.md", "sh"))
+
+
+def execute(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run one block as a reader would: alone, in a fresh process, so that no example leans on another."""
+    if ">>>" in code:
+        path = folder / "block.txt"
+        options = ["-m", "doctest", "-o", "ELLIPSIS", "-o", "NORMALIZE_WHITESPACE"]
+    else:
+        path = folder / "block.py"
+        options = []
+    path.write_text(code, encoding="utf-8")
+    env = {**os.environ, "JAX_ENABLE_X64": "0", "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, *options, str(path)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=env)
+
+
+def test_there_are_examples() -> None:
+    """A fence that the pattern misses must not turn the next test into an empty one."""
+    fences = sum((ROOT / page).read_text(encoding="utf-8").count("```python") for page in PAGES)
+    assert len(EXAMPLES) == fences > 3
+
+
+@pytest.mark.parametrize("block", EXAMPLES, ids=lambda block: block.place)
+def test_example_runs_and_prints_what_it_shows(block: Block, tmp_path: Path) -> None:
+    done = execute(block.code, tmp_path)
+    assert done.returncode == 0, f"{block.place}:\n{done.stdout}{done.stderr}"
+
+
+@pytest.mark.parametrize(
+    "planted", [">>> 1 + 1\n3\n", "assert 1 + 1 == 3\n", ">>> import nothing_of_that_name\n"]
+)
+def test_a_wrong_example_is_caught(planted: str, tmp_path: Path) -> None:
+    assert execute(planted, tmp_path).returncode != 0
+
+
+def test_ci_runs_the_command_that_the_readme_gives() -> None:
+    lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    commands = [line for line in lines if line and not line.startswith(("#", "set ", "cd "))]
+    assert commands == [TEST]
+
+
+def test_ci_runs_from_the_repository_and_stops_at_the_first_failure() -> None:
+    script = ROOT / ".ci" / "run"
+    assert "set -euo pipefail" in script.read_text(encoding="utf-8")
+    assert os.access(script, os.X_OK)
+    assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0
+
+
+def test_the_first_command_installs_everything_and_runs_the_bench() -> None:
+    *_, install, bench = BENCH.split(" && ")
+    assert install.endswith("'.[all]'")
+    assert bench.endswith("/pillars bench")
+
+
+def test_links_to_files_resolve() -> None:
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert targets
+    assert [target for target in targets if not (ROOT / target).exists()] == []

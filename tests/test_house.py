@@ -1,0 +1,236 @@
+"""The house stands as it was drawn: rooms, layers, front door, sizes, what is shipped."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.resources
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import pillars
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "pillars"
+LONGEST = 350
+ORDER = (
+    "cli > report > measure | diagnosis > algorithms > layers | statistics > probability > calculus > linalg "
+    "> reduce > random > backends > _errors | _typing | _version"
+)
+ROOMS = [room for room in re.split(r" [|>] ", ORDER) if not room.startswith("_")]
+PROMISED = {
+    "pillars": (
+        "use using backend available asarray move explain audit softmax linear gradient_descent grad "
+        "value_and_grad PillarsError ShapeError DTypeError BackendError CapabilityError"
+    ),
+    "pillars.random": "key split bits uniform normal integers permutation",
+    "pillars.reduce": "Moments",
+    "pillars.layers": "linear relu leaky_relu gelu silu tanh sigmoid",
+    "pillars.calculus": (
+        "grad value_and_grad check_gradient mean_squared_error sgd adam gradient_descent "
+        "Descent GradientCheck Optimizer Step"
+    ),
+    "pillars.probability": "softmax log_softmax logsumexp sigmoid log_sigmoid cross_entropy erf ndtr",
+}
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def python(code: str) -> str:
+    """What a fresh interpreter prints: this one has imported everything already."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def tracked() -> list[Path]:
+    """The repository's files; in an unpacked source distribution, everything but what building leaves."""
+    listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    done = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode == 0 and done.stdout:
+        return [path for name in done.stdout.split("\0") if name and (path := ROOT / name).is_file()]
+    skipped = {".venv", ".nox", ".wheels", "__pycache__", "build", "dist"}
+    files = [path for path in ROOT.rglob("*") if path.is_file()]
+    return [
+        path for path in files if not skipped & set(path.relative_to(ROOT).parts) and ".git" not in path.parts
+    ]
+
+
+def test_every_room_stands() -> None:
+    missing = [room for room in ROOMS if not (SOURCE / room / "__init__.py").is_file()]
+    assert missing == []
+
+
+def test_nothing_stands_outside_the_rooms() -> None:
+    found = {
+        path.stem for path in SOURCE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()
+    }
+    assert found - set(ROOMS) - {"__init__", "_errors", "_typing", "_version"} == set()
+
+
+def test_the_layers_are_those_of_the_house() -> None:
+    contract = PYPROJECT["tool"]["importlinter"]["contracts"][0]
+    assert " > ".join(contract["layers"]) == ORDER
+    assert contract["containers"] == ["pillars"]
+    assert contract["exhaustive"] is True
+
+
+def lint_layers(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run import-linter on a copy of the source: what is judged is the tree, not what is installed."""
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    code = "import sys; from importlinter import cli; sys.path.insert(0, '.'); sys.exit(cli.lint_imports())"
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    shutil.copytree(SOURCE, tmp_path / "pillars", ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def test_imports_go_down_only(copy: Path) -> None:
+    done = lint_layers(copy)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("room", "line", "broken"),
+    [
+        ("reduce", "import pillars.probability", "imports go down only"),
+        ("layers", "from pillars import statistics", "imports go down only"),
+        ("calculus", "import numpy as np", "only the ground floor names NumPy, CuPy, JAX"),
+        ("linalg", "from rich.table import Table", "tables, figures and pages have one home"),
+        ("statistics", "from scipy import special", "peers stay outside the package"),
+        ("backends", "import pillars", "the front door is for users"),
+    ],
+)
+def test_a_planted_import_is_caught(copy: Path, room: str, line: str, broken: str) -> None:
+    (copy / "pillars" / room / "_planted.py").write_text(f"{line}\n", encoding="utf-8")
+    done = lint_layers(copy)
+    assert done.returncode == 1
+    assert f"{broken} BROKEN" in done.stdout
+
+
+def test_a_room_that_nobody_placed_is_caught(copy: Path) -> None:
+    (copy / "pillars" / "attic").mkdir()
+    (copy / "pillars" / "attic" / "__init__.py").write_text("", encoding="utf-8")
+    done = lint_layers(copy)
+    assert done.returncode == 1
+    assert "attic" in done.stdout
+
+
+def test_a_module_holds_one_subject() -> None:
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCE.rglob("*.py")}
+    long = [f"{path.relative_to(ROOT)}: {lines} lines" for path, lines in lengths.items() if lines > LONGEST]
+    assert long == [], f"past {LONGEST} lines a module holds a second subject, which is a second file"
+
+
+def test_no_folder_of_tests_is_a_package() -> None:
+    """tests/ is on the path: tests/random/__init__.py would hide the standard library's random."""
+    assert list((ROOT / "tests").rglob("__init__.py")) == []
+
+
+def test_nothing_is_unfinished() -> None:
+    words = re.compile("T[O]DO|F[I]XME|X[X]X|NotImpl[e]mentedError")
+    found = [path for path in SOURCE.rglob("*.py") if words.search(path.read_text(encoding="utf-8"))]
+    assert found == []
+
+
+def test_no_path_of_a_machine_is_in_the_repository() -> None:
+    homes = re.compile(r"(?<![\w.~*-])/(?:root|home|Users|work|mnt)/\w")
+    assert homes.search("see {}home/someone/file".format("/"))
+    found = []
+    for path in tracked():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        found += [f"{path.relative_to(ROOT)}: {m.group()}" for m in homes.finditer(text)]
+    assert found == []
+
+
+def test_every_room_is_reached_through_the_door() -> None:
+    assert [room for room in ROOMS if room != "cli" and not hasattr(pillars, room)] == []
+
+
+def test_the_door_lists_what_it_opens() -> None:
+    assert set(pillars.__all__) <= set(dir(pillars))
+    assert [name for name in pillars.__all__ if not hasattr(pillars, name)] == []
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = pillars.no_such_name
+
+
+@pytest.mark.parametrize("module", PROMISED)
+def test_promised_names_resolve(module: str) -> None:
+    loaded = importlib.import_module(module)
+    assert [name for name in PROMISED[module].split() if not hasattr(loaded, name)] == []
+    assert set(PROMISED[module].split()) <= set(loaded.__all__)
+
+
+@pytest.mark.parametrize("room", [room for room in ROOMS if room != "cli"])
+def test_every_name_of_a_room_resolves_and_is_documented(room: str) -> None:
+    loaded = importlib.import_module(f"pillars.{room}")
+    assert loaded.__doc__
+    public = getattr(loaded, "__all__", [])
+    assert [name for name in public if not hasattr(loaded, name)] == []
+    made = [name for name in public if callable(getattr(loaded, name))]
+    assert [name for name in made if not getattr(loaded, name).__doc__] == []
+
+
+def test_importing_the_package_loads_no_backend_and_no_extra() -> None:
+    loaded = set(json.loads(python("import json, sys, pillars; print(json.dumps(list(sys.modules)))")))
+    assert "pillars" in loaded
+    heavy = {"jax", "cupy", "matplotlib", "typer", "rich", "pyarrow", "narwhals", "jinja2", "scipy"}
+    assert loaded & heavy == set()
+
+
+def test_rooms_load_at_first_use() -> None:
+    code = "import sys, pillars; assert '{0}' not in sys.modules; pillars.{1}; assert '{0}' in sys.modules"
+    python(code.format("pillars.statistics", "statistics"))
+    python(code.format("pillars.measure", "measure"))
+
+
+def test_the_version_is_said_once() -> None:
+    assert PYPROJECT["project"]["dynamic"] == ["version"]
+    said = re.search(r'__version__ = "(.+)"', (SOURCE / "_version.py").read_text(encoding="utf-8"))
+    assert said is not None
+    assert pillars.__version__ == said.group(1)
+    try:
+        installed = importlib.metadata.version("pillars")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("pillars runs from its source tree here, and is not installed")
+    assert installed == said.group(1)
+
+
+def test_everything_in_the_source_is_in_what_is_installed() -> None:
+    installed = importlib.resources.files("pillars")
+    names = [path.relative_to(SOURCE) for path in tracked() if path.is_relative_to(SOURCE)]
+    assert Path("py.typed") in names
+    assert any(name.match("measure/data/*.npz") for name in names)
+    assert [str(name) for name in names if not installed.joinpath(name.as_posix()).is_file()] == []
+
+
+def test_the_data_carries_its_attribution() -> None:
+    texts = [path.read_text(encoding="utf-8") for path in (SOURCE / "measure" / "data").glob("*.txt")]
+    for text in (*texts, (ROOT / "README.md").read_text(encoding="utf-8")):
+        assert all(
+            word in text for word in ("UCI Machine Learning Repository", "Alpaydin", "Kaynak", "CC BY 4.0")
+        )
+    assert texts
+
+
+@pytest.mark.parametrize("extra", ["jax", "cuda12", "cuda13", "cli", "report", "all"])
+def test_extras_are_declared(extra: str) -> None:
+    assert PYPROJECT["project"]["optional-dependencies"][extra]
