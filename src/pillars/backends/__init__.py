@@ -7,6 +7,7 @@ from pillars.backends._convert import asarray, move
 from pillars.backends._derivative import forward_and_pullback
 from pillars.backends._domain import Call, Draw
 from pillars.backends._dtypes import dtype_kind, dtype_name
+from pillars.backends._fingerprint import fingerprint
 from pillars.backends._kernels import kernel, kernel_table
 from pillars.backends._operation import (
     Explanation,
@@ -45,6 +46,7 @@ __all__ = [
     "dtype_kind",
     "dtype_name",
     "explain",
+    "fingerprint",
     "forced_kernels",
     "forward_and_pullback",
     "kernel",

@@ -53,9 +53,15 @@ def _choice(name: str, device: Any, dtype: Any) -> Choice:
                 f"use: dtype is {dtype_name(dtype)}, expected a floating dtype such as 'float32'. "
                 "It sets what lists and scalars become."
             )
-    found.asarray(
-        0.0, dtype=dtype, device=device
-    )  # an unusable device fails here, not in the first calculation
+    try:
+        found.asarray(0.0, dtype=dtype, device=device)  # what is unusable fails here, not in the first calculation
+    except BackendError:
+        raise
+    except Exception as error:
+        raise BackendError(
+            f"use: got device {device!r} on {found.name} ({' '.join(str(error).split())}), "
+            f"expected one of {', '.join(found.devices)}."
+        ) from error
     return Choice(found.name, device, dtype)
 
 

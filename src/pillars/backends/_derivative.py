@@ -12,6 +12,7 @@ from pillars.backends._dtypes import dtype_kind
 from pillars.backends._record import Record
 from pillars.backends._registry import adapter_of_type
 from pillars.backends._run import narrow
+from pillars.backends._tree import tree_map
 
 __all__ = ["forward_and_pullback"]
 
@@ -40,7 +41,9 @@ def forward_and_pullback(
         raise CapabilityError(
             f"{record.name}: has no hand-derived gradient. Differentiate it with pillars.grad, which traces its body."
         )
-    first = next(values[p.position] for p in record.arrays if values[p.position] is not None)
+    given = [values[p.position] for p in record.differentiable if hasattr(values[p.position], "dtype")]
+    # a traced value anywhere (an outer gradient's) decides: plain ones beside it are its constants
+    first = next((x for x in given if adapter_of_type(type(x)) is not None), given[0])
     home = backend_of(first)
     if adapter_of_type(type(first)) is None:
         values = normalise(record, values, home)
@@ -59,8 +62,8 @@ def forward_and_pullback(
         y = record.function(*positional, **options)
 
     def pullback(g: Any) -> tuple[Any, ...]:
-        if dtype_kind(g.dtype) == "half" and record.half == "wide":
-            g = home.xp.astype(g, compute_dtype(home, record, g.dtype))
+        if record.half == "wide":
+            g = tree_map(lambda each: _widened(home, record, each), g)
         with home.quiet():
             found = record.rules.vjp(g, y, *positional, **options, needs=needs, **extra)  # type: ignore[misc]
         cotangents = found if isinstance(found, tuple) else (found,)
@@ -70,6 +73,10 @@ def forward_and_pullback(
         )
 
     return narrow(home, record, y, dtype), pullback
+
+
+def _widened(home: Any, record: Record, g: Any) -> Any:
+    return home.xp.astype(g, compute_dtype(home, record, g.dtype)) if dtype_kind(g.dtype) == "half" else g
 
 
 def _floating(value: Any) -> bool:

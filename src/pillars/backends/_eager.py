@@ -49,6 +49,10 @@ class EagerBackend(Backend):
         made: Callable[..., Any] = load(f"{_REVERSE}:value_and_grad")(f, argnums)
         return made
 
+    def vjp(self, f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
+        made: tuple[Any, Callable[[Any], tuple[Any, ...]]] = load(f"{_REVERSE}:vjp")(f, *args)
+        return made
+
     def vmap(
         self, f: Callable[..., Any], in_axes: int | Sequence[int | None] | None = 0, out_axes: int = 0
     ) -> Callable[..., Any]:

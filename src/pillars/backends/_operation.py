@@ -165,6 +165,16 @@ def forced_kernels() -> Any:
     return mode("forced")
 
 
+def current_mode() -> str:
+    """The mode that operations run in here: "auto", "reference" or "forced"."""
+    return _mode.get() if _modes else "auto"
+
+
+def in_reference() -> bool:
+    """Whether this context runs bodies alone, without kernels and hand-derived gradients."""
+    return bool(_modes) and _mode.get() == "reference"
+
+
 def slow(record: Record, given: tuple[Any, ...]) -> Any:
     """Every call that is not exactly of the expected types: adapters, lists, odd numbers, the first of its kind."""
     values = list(given)

@@ -118,6 +118,10 @@ class Backend(ABC):
         """A scalar function's value and its gradient."""
 
     @abstractmethod
+    def vjp(self, f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
+        """``f(*args)``, and the function from its cotangent to those of the arguments."""
+
+    @abstractmethod
     def vmap(
         self, f: Callable[..., Any], in_axes: int | Sequence[int | None] | None = 0, out_axes: int = 0
     ) -> Callable[..., Any]:

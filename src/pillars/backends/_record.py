@@ -160,7 +160,7 @@ def _needs_type(name: str, parameters: tuple[Parameter, ...]) -> Any:
 def _parameters(body: Callable[..., Any]) -> Iterator[Parameter]:
     hints = typing.get_type_hints(body, include_extras=True)
     for position, (name, parameter) in enumerate(inspect.signature(body).parameters.items()):
-        kind, allowed = _kind(hints.get(name))
+        kind, allowed = _kind(hints[name]) if name in hints else (None, frozenset())
         positional = parameter.kind is inspect.Parameter.POSITIONAL_ONLY
         if not positional and parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
             raise TypeError(

@@ -151,12 +151,15 @@ def namespace(first: Any, /, *rest: Any) -> Any:
         except KeyError:
             pass
     found: Backend | None = None
+    scalars = False
     for x in (first, *rest):
         kind = type(x)
         adapter = _adapters.get(kind)
         if adapter is not None:
             return adapter.namespace(x)
         mine = backend_of_type(kind)
+        if mine is None and found is None and backend_named("numpy").is_scalar(x):
+            scalars = True  # what NumPy's own arithmetic makes of 0-d arrays
         if mine is None or mine is found:
             continue
         if found is None or mine.is_tracer(kind):
@@ -166,6 +169,8 @@ def namespace(first: Any, /, *rest: Any) -> Any:
                 f"namespace: got arrays of {found.name} and {mine.name}, expected one library. "
                 "Convert one of them with pillars.move."
             )
+    if found is None and scalars:
+        return backend_named("numpy").xp
     if found is None:
         kinds = ", ".join(type_name(type(x)) for x in (first, *rest))
         raise BackendError(f"namespace: got {kinds}, expected an array. Convert with pillars.asarray.")

@@ -7,6 +7,7 @@ everywhere. Where JAX is loaded, node types registered with JAX are nodes here t
 from __future__ import annotations
 
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -34,7 +35,9 @@ def _children(tree: Any) -> tuple[str, Any, list[Any]] | None:
             keys = sorted(tree)
         except TypeError:
             keys = list(tree)
-        return "dict", (type(tree), tuple(keys)), [tree[key] for key in keys]
+        kind = type(tree)
+        made = kind if not isinstance(tree, defaultdict) else (kind, tree.default_factory)
+        return "dict", (made, tuple(keys)), [tree[key] for key in keys]
     if isinstance(tree, tuple):
         return ("named" if hasattr(tree, "_fields") else "tuple"), type(tree), list(tree)
     if isinstance(tree, list):
@@ -81,7 +84,8 @@ def _rebuild(treedef: TreeDef, leaves: Iterator[Any]) -> Any:
     match treedef.kind:
         case "dict":
             kind, keys = treedef.data
-            return kind(zip(keys, children, strict=True))
+            items = zip(keys, children, strict=True)
+            return kind[0](kind[1], items) if isinstance(kind, tuple) else kind(items)
         case "named":
             return treedef.data(*children)
         case "tuple":

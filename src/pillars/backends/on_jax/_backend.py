@@ -143,6 +143,10 @@ class JaxBackend(Backend):
     def value_and_grad(self, f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callable[..., Any]:
         return cast("Callable[..., Any]", jax.value_and_grad(f, argnums))
 
+    def vjp(self, f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
+        out, pullback = jax.vjp(f, *args)
+        return out, pullback
+
     def vmap(
         self, f: Callable[..., Any], in_axes: int | Sequence[int | None] | None = 0, out_axes: int = 0
     ) -> Callable[..., Any]:

@@ -12,6 +12,7 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.custom_derivatives import SymbolicZero
 
 __all__ = ["with_rules"]
 
@@ -28,7 +29,9 @@ def with_rules(record: Any, values: list[Any], function: Callable[..., Any]) -> 
         record.cache[key] = build(record, function, dynamic, fixed)
     made = record.cache[key]
     # custom rules see arrays alone: a Python float would lose its weak type inside
-    dtype = jnp.result_type(*[values[p.position] for p in record.arrays if values[p.position] is not None])
+    given_dtypes = [values[p.position].dtype for p in record.arrays if values[p.position] is not None]
+    floats = [dtype for dtype in given_dtypes if jnp.issubdtype(dtype, jnp.floating)]
+    dtype = jnp.result_type(*floats) if floats else jnp.result_type(float)  # never that of labels or keys
     return lambda given: made(
         *[
             jnp.asarray(given[p.position], dtype)
@@ -68,14 +71,14 @@ def _custom_jvp(
     def tangent(primals: Any, tangents: Any) -> Any:
         y = wrapped(*primals)
         by_name = {
-            p.name: (None if getattr(t, "dtype", None) == jax.dtypes.float0 else t)
+            p.name: (None if isinstance(t, SymbolicZero) or getattr(t, "dtype", None) == jax.dtypes.float0 else t)
             for p, t in zip(dynamic, tangents, strict=True)
         }
         all_tangents = record.needs(**{p.name: by_name.get(p.name) for p in record.differentiable})
         positional, options = record.split(_fill(fixed, dynamic, primals))
         return y, rule(all_tangents, y, *positional, **options)
 
-    wrapped.defjvp(tangent)
+    wrapped.defjvp(tangent, symbolic_zeros=True)  # what is not differentiated must not cost a pass over the array
     return cast("Callable[..., Any]", wrapped)
 
 

@@ -4,4 +4,22 @@ from __future__ import annotations
 
 __all__ = ["KERNELS"]
 
-KERNELS: dict[str, str] = {}
+KERNELS: dict[str, str] = {
+    "layers.gelu": "elementwise:gelu",
+    "layers.silu": "elementwise:silu",
+    "probability.cross_entropy": "softmax:cross_entropy",
+    "probability.erf": "elementwise:erf",
+    "probability.log_sigmoid": "elementwise:log_sigmoid",
+    "probability.log_softmax": "softmax:log_softmax",
+    "probability.ndtr": "elementwise:ndtr",
+    "probability.softmax": "softmax:softmax",
+    "random.bits": "threefry:bits",
+    "random.draw_exponential": "threefry:draw_exponential",
+    "random.draw_integers": "threefry:draw_integers",
+    "random.draw_normal": "threefry:draw_normal",
+    "random.draw_uniform": "threefry:draw_uniform",
+    "random.fold_in": "threefry:fold_in",
+    "random.permute": "threefry:permute",
+    "random.split": "threefry:split",
+    "reduce.block_moments": "moments:block_moments",
+}

@@ -1,0 +1,319 @@
+"""The draws that users call: they settle library, device and dtype, and hand over to the operations of `_bodies`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pillars._errors import BackendError, DTypeError, ShapeError
+from pillars._typing import AnyArray, Array
+from pillars.backends import Call, Draw, backend, dtype_kind, dtype_name, namespace, operation, procedure
+from pillars.random._bodies import draw_exponential, draw_integers, draw_normal, draw_uniform, permute
+from pillars.random._key import destination
+from pillars.random._threefry import check_key, check_size, shape_of, some_key
+
+__all__ = ["categorical", "integers", "normal", "permutation", "uniform"]
+
+
+def _shaped(draw: Draw) -> Call:
+    return Call.of(some_key(draw), draw.shape(2))
+
+
+def _ranged(draw: Draw) -> Call:
+    return Call.of(some_key(draw), draw.shape(2), -3, 40)
+
+
+def _permuted(draw: Draw) -> Call:
+    return Call.of(some_key(draw), draw.size())
+
+
+def _logits(draw: Draw) -> Call:
+    return Call.of(some_key(draw), draw.normal(*draw.shape(2)))
+
+
+def _wide(name: str) -> str:
+    """The dtype that a draw of dtype `name` is computed in."""
+    return "float32" if dtype_kind(name) == "half" else name
+
+
+def _number(name: str, value: Any, dtype: str, key: Any) -> Any:
+    """A bound as a 0-d array of the key's library and of the dtype that is drawn; traced values stay traced."""
+    owner = backend(key)
+    try:
+        home = backend(value) if hasattr(value, "dtype") else None
+    except BackendError:  # a scalar of NumPy's, which is no array
+        home = None
+    if home is not None and (home is owner or not home.host):
+        xp = namespace(value)
+        return xp.astype(value, getattr(xp, dtype))
+    try:
+        return owner.asarray(value, dtype=getattr(owner.xp, dtype), device=owner.device_of(key))
+    except (TypeError, ValueError):
+        raise DTypeError(f"uniform: {name} is {value!r}, expected a number.") from None
+
+
+@procedure(domain=_shaped)
+def uniform(
+    key: Any, shape: Any, *, low: Any = 0.0, high: Any = 1.0, dtype: Any = None, like: Any = None
+) -> Any:
+    """Uniform numbers in [low, high).
+
+    low + (high − low)·u, where u takes every multiple of 2⁻⁵³ (float64) or 2⁻²⁴ (float32) in [0, 1) equally often: with
+    the two words a, b of a counter, u = (⌊a/2⁵⌋·2²⁶ + ⌊b/2⁶⌋)·2⁻⁵³, or ⌊a/2⁸⌋·2⁻²⁴, which is the same number cut short.
+
+    Parameters
+    ----------
+    key : array (2,) of uint32, used for nothing else.
+    shape : tuple of ints, or one int.
+    low, high : numbers, low <= high; they may be traced and differentiated.
+    dtype : floating dtype or its name; None: that of `like` if floating, else the default. Half precision is a rounded
+        float32 draw.
+    like : array whose library and device the result has; None: the key's.
+
+    Returns
+    -------
+    array of that shape. Between two libraries, bits are equal for low 0 and high 1, and where high − low is a power
+    of 2; otherwise they may differ by the rounding of one multiplication.
+
+    Raises
+    ------
+    DTypeError : `key` is no uint32 array; `dtype` is not floating, or not to be had.
+    ShapeError : `key` is not of shape (2,), `shape` is negative, or low > high. Traced bounds that are out of order
+        give NaN.
+    BackendError : the key lives on another device's library than `like`.
+
+    Notes
+    -----
+    `high` itself is never returned (but for low == high): where rounding reaches it, `low` is, whose share is then
+    whole. About 8 ns a number on one core.
+
+    Examples
+    --------
+    >>> from pillars import random
+    >>> random.uniform(random.key(0), (2, 2), dtype="float32")
+    array([[0.4184571 , 0.21629542],
+           [0.9653214 , 0.5745005 ]], dtype=float32)
+    """
+    key, name = destination("uniform", key, dtype, like)
+    lengths = shape_of("uniform", shape)
+    if isinstance(low, (int, float)) and isinstance(high, (int, float)) and low > high:
+        raise ShapeError(f"uniform: got low {low} and high {high}, expected low <= high. Swap them.")
+    wide = _wide(name)
+    begin, end = _number("low", low, wide, key), _number("high", high, wide, key)
+    drawn = draw_uniform(key, begin, end, shape=lengths, dtype=wide)
+    if name == wide:
+        return drawn
+    xp = namespace(drawn)
+    rounded, begin, end = (xp.astype(x, getattr(xp, name)) for x in (drawn, begin, end))
+    return xp.where(rounded >= end, begin, rounded)
+
+
+@procedure(domain=_shaped)
+def normal(key: Any, shape: Any, *, dtype: Any = None, like: Any = None) -> Any:
+    """Standard normal numbers, by Box and Muller's transform.
+
+    Parameters
+    ----------
+    key : array (2,) of uint32, used for nothing else.
+    shape : tuple of ints, or one int.
+    dtype : floating dtype or its name; None: that of `like` if floating, else the default. Half precision is a rounded
+        float32 draw.
+    like : array whose library and device the result has; None: the key's.
+
+    Returns
+    -------
+    array of that shape. Libraries agree within 8 ulp: the uniform numbers below are equal, and logarithm, sine and
+    cosine are taken where they lose no digits.
+
+    Raises
+    ------
+    DTypeError, ShapeError, BackendError : as in `uniform`.
+
+    Notes
+    -----
+    Counter j gives elements 2j and 2j + 1, √(−2 log u)·(cos θ, sin θ): u from the first word (32 bits; in float64 64,
+    32 of them from a second cipher), θ from the second. A longer draw begins with the shorter one, and a float32
+    draw is the float64 one within 1e-6, but for one number in some ten thousand, near 0, within 4e-4. Nothing is
+    beyond 6.77 standard deviations in float32, 9.5 in float64: one number in 10¹¹ or 10²⁰ would be. About 9 ns a number
+    in float32 and 15 in float64, on one core.
+
+    References
+    ----------
+    Box, Muller (1958), A note on the generation of random normal deviates.
+
+    Examples
+    --------
+    >>> from pillars import random
+    >>> random.normal(random.key(0), (3,)).round(6)
+    array([-1.304375, -0.202402, -0.753782])
+    """
+    key, name = destination("normal", key, dtype, like)
+    drawn = draw_normal(key, shape=shape_of("normal", shape), dtype=_wide(name))
+    return drawn if name == _wide(name) else namespace(key).astype(drawn, getattr(namespace(key), name))
+
+
+def _bound(name: str, value: Any, dtype: str, key: Any, *, last: bool) -> Any:
+    """A bound as an array of the key's library: the lowest value, or the highest, which is one below `high`."""
+    owner = backend(key)
+    kind = getattr(owner.xp, dtype)
+    if hasattr(value, "__index__") and not hasattr(value, "dtype"):
+        value = value.__index__() - int(last)
+        info = owner.xp.iinfo(kind)
+        if not info.min <= value <= info.max:
+            raise ShapeError(
+                f"integers: {name} is {value + int(last)}, which {dtype} does not reach ({info.min} to {info.max}"
+                f"{', high one more' if last else ''}). Ask for a wider dtype."
+            )
+        return owner.asarray(value, dtype=kind, device=owner.device_of(key))
+    if dtype_kind(getattr(value, "dtype", None)) != "integer":
+        raise DTypeError(f"integers: {name} is {value!r}, expected an integer or an array of integers.")
+    return owner.xp.astype(value, kind) - int(last)
+
+
+@procedure(domain=_ranged)
+def integers(key: Any, shape: Any, low: Any, high: Any, *, dtype: Any = None, like: Any = None) -> Any:
+    """Uniform integers in [low, high).
+
+    low + ⌊(high − low)·r⌋ with a random fraction r of 64 bits where high − low ≤ 2³², of 128 where it is larger.
+
+    Parameters
+    ----------
+    key : array (2,) of uint32, used for nothing else.
+    shape : tuple of ints, or one int.
+    low, high : ints, low < high, any that the dtype holds (high may be one more); or integer arrays that broadcast to
+        `shape`, which may be traced.
+    dtype : integer dtype or its name; None: that of `like` if integer, else the library's default.
+    like : array whose library and device the result has; None: the key's.
+
+    Returns
+    -------
+    array of that shape, the same on every backend, and for every dtype that holds the range.
+
+    Raises
+    ------
+    DTypeError : `key` is no uint32 array, `dtype` or a bound is no integer, or the dtype is not to be had.
+    ShapeError : `key` is not of shape (2,); `shape` is negative; low >= high; the dtype does not hold the range. Arrays
+        with low >= high are not noticed, and the numbers are then meaningless.
+    BackendError : the key lives on another device's library than `like`.
+
+    Notes
+    -----
+    No value is favoured over another by more than (high − low)/2⁶⁴ of its probability, 2⁻³² at most; beyond 2³² values
+    by (high − low)/2¹²⁸. There is no rejection, so that the work is the same for every key. Array bounds of a 64-bit
+    dtype always take the 128-bit fraction. About 9 ns an integer on one core.
+
+    References
+    ----------
+    Lemire (2019), Fast random integer generation in an interval.
+
+    Examples
+    --------
+    >>> from pillars import random
+    >>> random.integers(random.key(0), (8,), 1, 7)
+    array([3, 2, 6, 4, 4, 3, 6, 4])
+    """
+    key, name = destination("integers", key, dtype, like, integers=True)
+    lengths = shape_of("integers", shape)
+    first = _bound("low", low, name, key, last=False)
+    last = _bound("high", high, name, key, last=True)
+    plain = all(hasattr(bound, "__index__") and not hasattr(bound, "dtype") for bound in (low, high))
+    if plain and low >= high:
+        raise ShapeError(f"integers: got low {low} and high {high}, expected low < high.")
+    wide = name.endswith("64") and not (plain and high - low <= 2**32)
+    xp = namespace(key)
+    # Both to unsigned first: there the difference is right even where it overflows the signed type.
+    unsigned = xp.uint64 if name.endswith("64") else xp.uint32
+    reach = xp.astype(last, unsigned) - xp.astype(first, unsigned)
+    reach = reach if wide else xp.astype(reach, xp.uint32)
+    return draw_integers(key, first, reach, shape=lengths, dtype=name)
+
+
+@procedure(domain=_permuted)
+def permutation(key: Any, n: int, *, dtype: Any = None, like: Any = None) -> Any:
+    """A random order of 0 ... n − 1: ``xp.take(x, permutation(key, n), axis=0)`` shuffles rows.
+
+    Parameters
+    ----------
+    key : array (2,) of uint32, used for nothing else.
+    n : int, 0 or more.
+    dtype : integer dtype or its name; None: that of `like` if integer, else the library's default.
+    like : array whose library and device the result has; None: the key's.
+
+    Returns
+    -------
+    array (n,): the order that sorts the 64-bit words of the counters 0 ... n − 1, the same on every backend. Ties keep
+    their order.
+
+    Raises
+    ------
+    DTypeError, ShapeError, BackendError : as in `integers`; a dtype too small for n − 1.
+
+    Notes
+    -----
+    Ties make the orders uneven by n²/2⁶⁵ at most (total variation). O(n log n), about 100 ns an element at 10⁶.
+
+    Examples
+    --------
+    >>> from pillars import random
+    >>> random.permutation(random.key(0), 6)
+    array([1, 5, 0, 4, 3, 2])
+    """
+    key, name = destination("permutation", key, dtype, like, integers=True)
+    (length,) = shape_of("permutation", n)
+    xp = namespace(key)
+    if length - 1 > xp.iinfo(getattr(xp, name)).max:
+        raise ShapeError(f"permutation: n is {length}, more than {name} can number. Ask for a wider dtype.")
+    return permute(key, n=length, dtype=name)
+
+
+@operation(domain=_logits, unsupported={"grad": "a category is an integer: it has no derivative"})
+def categorical(key: AnyArray, logits: Array, /) -> AnyArray:
+    """One category a row, with probabilities softmax(logits) along the last axis.
+
+    A race: category i arrives at time Eᵢ·exp(−logitᵢ), Eᵢ exponential, and the first one wins, which is the Gumbel
+    trick: argmax(logitᵢ − log Eᵢ).
+
+    Parameters
+    ----------
+    key : array (2,) of uint32, used for nothing else.
+    logits : array (..., k), real floating, in nats; k of 1 or more. Minus infinity: never drawn.
+
+    Returns
+    -------
+    array (...) of the library's default integer. −1 for a row that is no distribution: with NaN or +inf, or all −inf.
+
+    Raises
+    ------
+    DTypeError : `key` is no uint32 array.
+    ShapeError : `key` is not of shape (2,), or there are no categories.
+
+    Notes
+    -----
+    Probabilities are right to some eps relatively, however small, since E keeps its digits near 0. Adding a constant to
+    a row changes nothing but by rounding. Two libraries, or two precisions, may decide a race differently that is
+    closer than their rounding: about one draw in 10⁶ in float32. Draws k numbers a row, about 12 ns each on one core.
+
+    References
+    ----------
+    Maddison, Tarlow, Minka (2014), A* sampling, section 2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pillars import random
+    >>> random.categorical(random.key(0), np.log([[0.1, 0.9], [0.5, 0.5], [0.9, 0.1]]))
+    array([1, 1, 0])
+    """
+    xp = namespace(logits)
+    times = draw_exponential(key, shape=logits.shape, dtype=dtype_name(logits.dtype))
+    winner = xp.argmax(logits - xp.log(times), axis=-1)
+    return xp.where(xp.isfinite(xp.max(logits, axis=-1)), winner, xp.full_like(winner, -1))
+
+
+@categorical.check
+def _(key: Any, logits: Any, /) -> None:
+    check_key("categorical", key)
+    if len(logits.shape) == 0 or logits.shape[-1] == 0:
+        raise ShapeError(
+            f"categorical: logits has shape {tuple(logits.shape)}, expected (..., k) with at least one category."
+        )
+    check_size("categorical", logits.shape)

@@ -1,0 +1,223 @@
+"""Mean and covariance as a mergeable state: certified values, split invariance, the identity, and what is no number."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from contracts._variants import Variant
+from pillars._errors import ShapeError
+from pillars.backends import namespace
+from pillars.backends.on_numpy import moments as kernels
+from pillars.reduce import (
+    Moments,
+    chunk_moments,
+    finish_moments,
+    fold,
+    merge_moments,
+    moments,
+    row_blocks,
+    threaded,
+)
+from pillars.reduce._moments import block_moments
+
+# NIST StRD, univariate summary statistics: certified to 15 digits, and exact for the numbers as written
+NUMACC = {
+    "numacc1": ([10000001.0, 10000003.0, 10000002.0], 10000002.0, 1.0),
+    "numacc2": ([1.2] + [1.1, 1.3] * 500, 1.2, 0.1),
+    "numacc3": ([1000000.2] + [1000000.1, 1000000.3] * 500, 1000000.2, 0.1),
+    "numacc4": ([10000000.2] + [10000000.1, 10000000.3] * 500, 10000000.2, 0.1),
+}
+
+
+@pytest.mark.parametrize("name", NUMACC)
+@pytest.mark.parametrize("rows", [1, 10, 10_000])
+def test_nist(name: str, rows: int) -> None:
+    data, mean, deviation = NUMACC[name]
+    x = np.array(data)[:, None]
+    result = fold(moments(), row_blocks(x, rows))
+    assert float(result.n) == len(data)
+    assert float(result.mean[0]) == pytest.approx(mean, rel=4e-16)
+    # the decimals are not binary numbers: each is off by half a unit of its last place, mean/deviation of it relatively
+    loss = 8 * np.finfo(float).eps * (1 if name == "numacc1" else mean / deviation)
+    assert math.sqrt(result.variance[0]) == pytest.approx(deviation, rel=loss)
+
+
+def test_data_far_from_zero() -> None:
+    """A mean of 10⁹ deviations leaves E[x²] − E[x]² no digit."""
+    generator = np.random.default_rng(1)
+    whole = generator.integers(-1000, 1000, (50_000, 3))  # whose sum, 5·10¹⁶, is no longer exact
+    x = 1e12 + whole  # exact in float64
+    exact = np.cov(whole.T)
+    # where states are merged, the means between them are known to half a unit: eps·mean/deviation of a deviation
+    for rows, tolerance in ((50_000, 1e-12), (640, 4e-7)):
+        got = fold(moments(), row_blocks(x, rows)).covariance
+        np.testing.assert_allclose(got, exact, rtol=tolerance, atol=tolerance * exact[0, 0])
+    naive = np.mean(x**2, axis=0) - np.mean(x, axis=0) ** 2
+    assert not np.allclose(naive, np.diag(exact), rtol=0.5)  # the test's data would show it
+
+
+def test_single_precision_rows_accumulate_in_double_on_numpy() -> None:
+    generator = np.random.default_rng(2)
+    x = (1000 + generator.normal(size=(20_000, 4))).astype(np.float32)
+    result = fold(moments(), row_blocks(x, 1024))
+    assert result.covariance.dtype == np.float64
+    np.testing.assert_allclose(result.covariance, np.cov(x.astype(np.float64).T), rtol=1e-11)
+
+
+# ------------------------------------------------------------------------------------------------------------ algebra
+FINITE = st.floats(-1e3, 1e3, allow_subnormal=False).map(lambda v: round(v, 6))
+ROWS = hnp.arrays(np.float64, st.tuples(st.integers(0, 12), st.just(2)), elements=FINITE)
+
+
+def assert_close(a: Moments, b: Moments) -> None:
+    assert float(a.n) == float(b.n)
+    np.testing.assert_allclose(a.mean, b.mean, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(
+        a.m2, b.m2, rtol=1e-12, atol=1e-7
+    )  # numbers up to 10³ squared, times 40 rows, times eps
+
+
+@given(ROWS, ROWS, ROWS)
+@settings(max_examples=80, deadline=None)
+def test_merging_is_associative_and_commutative(x: Any, y: Any, z: Any) -> None:
+    a, b, c = (chunk_moments(rows) for rows in (x, y, z))
+    assert_close(merge_moments(merge_moments(a, b), c), merge_moments(a, merge_moments(b, c)))
+    assert_close(merge_moments(a, b), merge_moments(b, a))
+
+
+@given(ROWS, st.integers(1, 13))
+@settings(max_examples=80, deadline=None)
+def test_cutting_changes_nothing_but_rounding(x: Any, rows: int) -> None:
+    states = [chunk_moments(block) for block in row_blocks(x, rows)]
+    merged = states[0]
+    for state in states[1:]:
+        merged = merge_moments(merged, state)
+    assert_close(merged, chunk_moments(x))
+
+
+@given(ROWS)
+@settings(max_examples=40, deadline=None)
+def test_a_state_without_rows_is_the_identity_to_the_bit(x: Any) -> None:
+    state, empty = chunk_moments(x), chunk_moments(np.zeros((0, 2)))
+    for merged in (merge_moments(state, empty), merge_moments(empty, state)):
+        for got, expected in zip(merged, state, strict=True):
+            np.testing.assert_array_equal(got, expected)
+
+
+@given(ROWS.filter(lambda x: len(x) > 1), st.floats(-100, 100), st.floats(0.1, 10))
+@settings(max_examples=40, deadline=None)
+def test_shifting_and_scaling(x: Any, shift: float, scale: float) -> None:
+    before, after = (finish_moments(chunk_moments(rows)) for rows in (x, shift + scale * x))
+    np.testing.assert_allclose(after.mean, shift + scale * before.mean, atol=1e-9)
+    np.testing.assert_allclose(after.covariance, scale**2 * before.covariance, rtol=1e-9, atol=1e-6)
+
+
+# ------------------------------------------------------------------------------------------------------------ backends
+@pytest.mark.parametrize("rows", [3, 100])
+def test_the_same_on_every_backend(rows: int, variant: Variant) -> None:
+    x = np.random.default_rng(3).normal(5.0, 1.0, (40, 3))
+    for dtype in variant.floats:
+        given_ = variant.asarray(x, dtype)
+        result = fold(moments(ddof=0), row_blocks(given_, rows))
+        assert all(namespace(part) is variant.xp for part in result)
+        tolerance = 200 * np.finfo(dtype).eps
+        rounded = x.astype(dtype).astype(np.float64)
+        np.testing.assert_allclose(variant.to_numpy(result.mean), rounded.mean(axis=0), rtol=tolerance)
+        np.testing.assert_allclose(
+            variant.to_numpy(result.covariance), np.cov(rounded.T, ddof=0), rtol=tolerance, atol=tolerance
+        )
+        np.testing.assert_array_equal(
+            variant.to_numpy(result.variance), np.diagonal(variant.to_numpy(result.covariance))
+        )
+
+
+def test_under_jit_and_vmap() -> None:
+    jax = pytest.importorskip("jax")
+    x = jax.numpy.asarray(np.random.default_rng(0).normal(size=(4, 20, 3)), dtype="float32")
+    together = jax.jit(jax.vmap(lambda rows: fold(moments(), row_blocks(rows, 6))))(x)
+    for i in range(4):
+        np.testing.assert_allclose(together.covariance[i], np.cov(x[i].T), rtol=2e-5, atol=2e-6)
+
+
+def test_half_precision_is_counted_in_single() -> None:
+    jax = pytest.importorskip("jax")
+    state = chunk_moments(jax.numpy.ones((5000, 2), dtype="bfloat16"))
+    assert state.m2.dtype == "float32"
+    assert float(state.n) == 5000  # bfloat16 counts to 256
+
+
+def test_integers_and_booleans_are_numbers(variant: Variant) -> None:
+    x = np.array([[1, 0], [3, 1], [8, 1]])
+    expected = np.cov(x.T)
+    got = finish_moments(chunk_moments(variant.asarray(x)))
+    np.testing.assert_allclose(variant.to_numpy(got.covariance), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+@pytest.mark.parametrize("shape", [(0, 3), (1, 3), (50, 3), (300, 1), (9000, 33), (4, 0)])
+@pytest.mark.parametrize("elements", [None, 20])
+def test_the_kernel_is_the_body(
+    shape: tuple[int, int], dtype: str, elements: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if elements is not None:
+        shape = (min(shape[0], 50), shape[1])
+        monkeypatch.setattr(kernels, "_ELEMENTS", elements)  # several slices, or not even one row
+    x = np.random.default_rng(7).normal(100.0, 20.0, shape).astype(dtype)
+    for one, other in zip(kernels.block_moments(x), block_moments.reference(x), strict=True):
+        assert one.shape == other.shape
+        assert one.dtype == other.dtype == np.float64
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-9 * max(1, shape[0]))
+
+
+# --------------------------------------------------------------------------------------------------------------- edges
+def test_a_column_that_is_not_finite_spoils_itself_alone() -> None:
+    x = np.array([[1.0, 1.0, 1.0], [2.0, math.inf, math.nan], [6.0, 1.0, 1.0], [7.0, 2.0, 2.0]])
+    for rows in (1, 2, 4):
+        result = fold(moments(), row_blocks(x, rows))
+        assert result.mean[0] == 4.0
+        assert result.mean[1] == math.inf
+        assert math.isnan(result.mean[2])
+        assert result.variance[0] == pytest.approx(26 / 3)
+        assert np.all(np.isnan(result.variance[1:]))
+
+
+def test_too_few_rows_give_nan() -> None:
+    one = finish_moments(chunk_moments(np.array([[3.0, 4.0]])))
+    assert one.mean.tolist() == [3.0, 4.0]
+    assert np.all(np.isnan(one.covariance))
+    assert np.all(finish_moments(chunk_moments(np.array([[3.0, 4.0]])), ddof=0).covariance == 0)
+    none = finish_moments(chunk_moments(np.zeros((0, 2))))
+    assert float(none.n) == 0
+    assert np.all(np.isnan(none.mean))
+
+
+def test_wrong_shapes_are_refused() -> None:
+    with pytest.raises(ShapeError, match=r"chunk_moments: x has shape \(3,\).*x\[:, None\]"):
+        chunk_moments(np.zeros(3))
+    with pytest.raises(ShapeError, match="2 and 3 columns"):
+        merge_moments(chunk_moments(np.zeros((1, 2))), chunk_moments(np.zeros((1, 3))))
+
+
+def test_rows_are_only_read() -> None:
+    x = np.random.default_rng(0).normal(size=(50, 2))
+    before = x.copy()
+    x.flags.writeable = False
+    fold(moments(), row_blocks(x, 7), runner=threaded)
+    np.testing.assert_array_equal(x, before)
+
+
+def test_the_state_of_one_call_survives_the_next() -> None:
+    """The kernel keeps a buffer: nothing that it gives away may live there."""
+    x, y = np.random.default_rng(0).normal(size=(2, 50, 2))
+    state = kernels.block_moments(x)
+    before = [part.copy() for part in state]
+    kernels.block_moments(y)
+    for part, kept in zip(state, before, strict=True):
+        np.testing.assert_array_equal(part, kept)
