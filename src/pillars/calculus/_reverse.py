@@ -1,0 +1,251 @@
+"""grad, value_and_grad, vjp: reverse-mode derivatives of functions of pytrees, on every backend."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pillars._errors import CapabilityError, DTypeError, ShapeError
+from pillars.backends import dtype_kind, procedure, tree_flatten, tree_leaves, tree_unflatten
+from pillars.calculus import _traced_operations  # noqa: F401 - it registers the tracing array
+from pillars.calculus._reverse_arguments import (
+    cotangents_of,
+    gradient_of,
+    home_of,
+    outside,
+    parameter,
+    parameter_leaves,
+    place_of,
+    require_number,
+    value_of,
+)
+from pillars.calculus._tape import Trace
+from pillars.calculus._traced import TracedArray, strip
+from pillars.calculus._traced_backward import backward
+from pillars.calculus._traced_namespace import space_of
+
+__all__ = ["grad", "value_and_grad", "vjp"]
+
+
+@procedure()
+def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+    """The gradient of a scalar function, by reverse-mode automatic differentiation.
+
+    Parameters
+    ----------
+    f : ``f(*args, **options) -> 0-d array``. Plain code on arrays: NumPy's functions, operators, methods, the Array
+        API of ``namespace(x)``, pillars' operations. On JAX, what ``jax.grad`` takes.
+    argnums : which positional argument, or arguments, to differentiate. Each is a pytree of floating arrays or floats.
+
+    Returns
+    -------
+    function of the same arguments: the gradient has the argument's structure, and each leaf its shape, dtype,
+    library and device; Python floats give 0-d arrays of the library beside them, or of the chosen backend. For several
+    `argnums` a tuple. An argument that the value does not depend on has gradient zero.
+
+    Raises
+    ------
+    ShapeError : the value is not one number.
+    DTypeError : a differentiated leaf is no floating array; the value is complex or an integer.
+    CapabilityError : a function without a derivative rule, a traced value forced to a plain number, assignment.
+    BackendError : arrays of two libraries among the arguments.
+
+    Notes
+    -----
+    On NumPy and CuPy (``jax.grad`` on JAX): a few microseconds for every operation, and the memory of the intermediate
+    values that the rules read; an operation with a hand-derived gradient runs its own kernel and counts as one.
+    Other arguments arrive in `f` as read-only views (wrapped as constants on CuPy), so large data is not copied; a
+    writeable array taken from outside `f` is copied where its values are kept, as its owner may refill it. Do not
+    refill an argument's memory during the call.
+
+    Comparisons inside `f` give plain arrays: the gradient is that of the branch taken. Conventions: abs′(0) = 0; ties
+    in maximum, minimum, max, min and clip are shared evenly; sqrt′(0) = ∞; a cotangent of exactly 0 stays 0 whatever
+    the slope, so that ``where(x > 0, log(x), 0)`` has gradient 0 at 0 (JAX gives NaN there). Gradients of gradients
+    work, in any depth.
+
+    References
+    ----------
+    Griewank, Walther (2008), Evaluating Derivatives, 2nd edition, chapter 3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> grad(lambda w, x: np.sum(np.tanh(x @ w)))(np.zeros(2), np.asarray([[1.0, 2.0], [3.0, 4.0]]))
+    array([4., 6.])
+    >>> grad(grad(lambda x: x**3))(2.0)
+    array(12.)
+    """
+    both = _value_and_grad(f, argnums, "grad")
+
+    @functools.wraps(f, assigned=("__module__", "__name__", "__qualname__"), updated=())
+    def gradient(*args: Any, **options: Any) -> Any:
+        return both(*args, **options)[1]
+
+    return gradient
+
+
+@procedure()
+def value_and_grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+    """A scalar function's value and its gradient, for the price of the gradient.
+
+    Parameters, errors and conventions are those of :func:`grad`.
+
+    Returns
+    -------
+    function of the same arguments, to ``(value, gradient)``: value is a 0-d array.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> value_and_grad(lambda p: np.sum(p["w"] ** 2))({"w": np.asarray([1.0, 2.0])})
+    (array(5.), {'w': array([2., 4.])})
+    """
+    both = _value_and_grad(f, argnums, "value_and_grad")
+
+    @functools.wraps(f, assigned=("__module__", "__name__", "__qualname__"), updated=())
+    def value_and_gradient(*args: Any, **options: Any) -> Any:
+        return both(*args, **options)
+
+    return value_and_gradient
+
+
+@procedure()
+def vjp(f: Callable[..., Any], /, *args: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
+    """A function's value, and the product of a cotangent with its Jacobian.
+
+    Parameters
+    ----------
+    f : ``f(*args) -> array, or pytree of arrays``.
+    args : pytrees of floating arrays or floats, all of them differentiated. Writeable ones are copied: they may be
+        refilled before the pullback is called.
+
+    Returns
+    -------
+    (out, pullback): ``pullback(g)``, with `g` of the structure and shapes of `out`, is a tuple with one entry an
+    argument, each like that argument. It may be called again and again.
+
+    Raises
+    ------
+    ShapeError : a cotangent of another structure or shape than the result's.
+    DTypeError, CapabilityError, BackendError : as :func:`grad`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> out, pullback = vjp(lambda x: x**2, np.asarray([1.0, 2.0, 3.0]))
+    >>> pullback(np.asarray([1.0, 0.0, 10.0]))
+    (array([ 2.,  0., 60.]),)
+    """
+    home = home_of("vjp", args)
+    if home.name == "jax":
+        for position, argument in enumerate(args):
+            parameter_leaves("vjp", home, position, argument, args)
+        out, pullback = home.vjp(f, *args)
+        return out, lambda g: pullback(cotangents_of(home.xp, out, g))
+    trace = Trace(space_of(home))
+    inputs, given = [], []
+    for position, argument in enumerate(args):
+        leaves, treedef = parameter_leaves("vjp", home, position, argument, args)
+        made = [parameter(trace, leaf, copy=True) for leaf in leaves]
+        inputs.append((made, treedef))
+        given.append(tree_unflatten(treedef, made))
+    traced_out = _call(trace, f, given, {})
+    outputs, structure = tree_flatten(traced_out)
+    values = [
+        x._value if type(x) is TracedArray and x._trace in (trace, trace.space.constants) else x
+        for x in outputs
+    ]
+    out = tree_unflatten(structure, values)
+    nodes = [x._node if type(x) is TracedArray and x._trace is trace else None for x in outputs]
+
+    def pull(g: Any) -> tuple[Any, ...]:
+        cotangents = tree_leaves(cotangents_of(trace.space, out, g))
+        seeds = [(node, each) for node, each in zip(nodes, cotangents, strict=True) if node is not None]
+        found = backward(trace, seeds)
+        given_away: set[int] = {id(strip(each)) for each in cotangents}
+        return tuple(
+            tree_unflatten(treedef, [gradient_of(trace, leaf, found, given_away) for leaf in leaves])
+            for leaves, treedef in inputs
+        )
+
+    return out, pull
+
+
+def _value_and_grad(f: Callable[..., Any], argnums: int | Sequence[int], name: str) -> Callable[..., Any]:
+    if not callable(f):
+        raise DTypeError(f"{name}: f is {f!r}, expected a function that returns one number.")
+    several = not isinstance(argnums, int)
+    wanted = tuple(argnums) if not isinstance(argnums, int) else (argnums,)
+
+    def both(*args: Any, **options: Any) -> tuple[Any, Any]:
+        places = [place_of(name, number, len(args)) for number in wanted]
+        home = home_of(name, (args, options))
+        parameters = [parameter_leaves(name, home, place, args[place], (args, options)) for place in places]
+        if home.name == "jax":
+            return _on_jax(name, f, home, argnums, args, options, places, parameters)
+        trace = Trace(space_of(home))
+        given = [None if place in places else outside(trace, argument) for place, argument in enumerate(args)]
+        made = []
+        for place, (leaves, treedef) in zip(places, parameters, strict=True):
+            made.append([parameter(trace, leaf, copy=False) for leaf in leaves])
+            given[place] = tree_unflatten(treedef, made[-1])
+        result = _call(trace, f, given, {key: outside(trace, option) for key, option in options.items()})
+        value, node = value_of(name, trace, result)
+        found = {}
+        if node is not None:
+            seed = trace.space.base.ones((), dtype=value.dtype, device=strip(value).device)
+            found = backward(trace, [(node, seed)])
+        given_away: set[int] = set()
+        gradients = tuple(
+            tree_unflatten(treedef, [gradient_of(trace, leaf, found, given_away) for leaf in leaves])
+            for leaves, (_, treedef) in zip(made, parameters, strict=True)
+        )
+        return value, gradients if several else gradients[0]
+
+    return both
+
+
+def _call(trace: Trace, f: Callable[..., Any], args: Sequence[Any], options: dict[str, Any]) -> Any:
+    try:
+        return f(*args, **options)
+    except ValueError as error:
+        hidden = error.__cause__
+        if isinstance(hidden, CapabilityError):
+            # a[i] = traced: NumPy puts its own words in front of the reason
+            raise CapabilityError(
+                "grad: got a traced value assigned into an element of a plain array, expected a new array: a plain "
+                "array cannot hold a gradient. Use stack, concatenate or where."
+            ).with_traceback(error.__traceback__) from None
+        raise
+    finally:
+        trace.open = False
+
+
+# ------------------------------------------------------------------------------------------------------------- JAX
+def _on_jax(
+    name: str,
+    f: Callable[..., Any],
+    home: Any,
+    argnums: int | Sequence[int],
+    args: tuple[Any, ...],
+    options: dict[str, Any],
+    places: list[int],
+    parameters: list[tuple[list[Any], Any]],
+) -> tuple[Any, Any]:
+    @functools.wraps(f, assigned=(), updated=())
+    def checked(*inner: Any, **more: Any) -> Any:
+        value = f(*inner, **more)
+        if hasattr(value, "shape"):
+            require_number(name, value.shape, dtype_kind(value.dtype), value.dtype)
+            return value
+        if not isinstance(value, (int, float, complex)):
+            raise ShapeError(f"{name}: f returned {type(value).__name__}, expected one number, a 0-d array.")
+        return home.asarray(value, dtype=home.default_float)
+
+    given = list(args)
+    for place, (leaves, treedef) in zip(places, parameters, strict=True):
+        given[place] = tree_unflatten(treedef, leaves)
+    argnums = argnums if isinstance(argnums, int) else tuple(argnums)
+    value, gradient = home.value_and_grad(checked, argnums)(*given, **options)
+    return value, gradient

@@ -1,0 +1,211 @@
+"""The table of derivative rules, and its elementwise part.
+
+A rule is written with the functions of the namespace that it is handed, never of a library: handed the traced
+namespace it is differentiable itself, which is how a gradient of a gradient works. It says which values it wants kept;
+what it does not want is freed (and, if it is the user's buffer, never copied).
+
+Conventions, where the derivative has none: abs′(0) = 0; a tie in maximum, minimum, max or min is shared evenly;
+sqrt′(0) = ∞; the 2-norm of zeros has gradient 0. Where the cotangent is exactly 0, 0·∞ and 0·NaN count as 0 (see
+:func:`pillars.calculus._traced.backward`), so that ``where(x > 0, log(x), 0)`` has gradient 0 at 0.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["RULES", "Rule", "rule"]
+
+Pull = Callable[..., Any]
+
+
+class Rule:
+    """How one primitive is computed and differentiated.
+
+    Attributes
+    ----------
+    name : the primitive's name: that of the Array API where it has one.
+    pulls : one function an operand, ``(xp, g, y, *operands, **options) -> cotangent``; of a variadic rule a single one,
+        ``(xp, g, y, operands, position, **options)``.
+    keep_y, keep : whether the rules read the result, and each operand; what they do not read is None there.
+    forward : ``(xp, *operands, **options) -> y``; None: the namespace's function of that name.
+    infix : the operator's function, which every library's arrays take; None where there is none.
+    elementwise : operands broadcast, and their cotangents are summed back to their shapes.
+    """
+
+    __slots__ = ("elementwise", "forward", "infix", "keep", "keep_y", "name", "pulls", "variadic")
+
+    def __init__(
+        self,
+        name: str,
+        pulls: tuple[Pull, ...],
+        keeps: str,
+        forward: Callable[..., Any] | None,
+        infix: Callable[..., Any] | None,
+        *,
+        elementwise: bool,
+        variadic: bool,
+    ) -> None:
+        self.name = name
+        self.pulls = pulls
+        self.keep_y = "y" in keeps
+        self.keep = (
+            tuple(letter in keeps for letter in "abc"[: len(pulls)]) if not variadic else ("a" in keeps,)
+        )
+        self.forward = forward
+        self.infix = infix
+        self.elementwise = elementwise
+        self.variadic = variadic
+
+
+RULES: dict[str, Rule] = {}
+
+
+def rule(
+    name: str,
+    *pulls: Pull,
+    keeps: str = "",
+    forward: Callable[..., Any] | None = None,
+    infix: Callable[..., Any] | None = None,
+    elementwise: bool = False,
+    variadic: bool = False,
+) -> None:
+    """Enter a rule. `keeps`: "y" the result, "a" "b" "c" the first, second, third operand ("a": all, if variadic)."""
+    RULES[name] = Rule(name, pulls, keeps, forward, infix, elementwise=elementwise, variadic=variadic)
+
+
+def _unary(name: str, pull: Pull, keeps: str = "", **more: Any) -> None:
+    rule(name, pull, keeps=keeps, elementwise=True, **more)
+
+
+def _binary(name: str, first: Pull, second: Pull, keeps: str = "", **more: Any) -> None:
+    rule(name, first, second, keeps=keeps, elementwise=True, **more)
+
+
+# ---------------------------------------------------------------------------------------------- exponentials and roots
+_unary("exp", lambda xp, g, y, a: g * y, "y")
+_unary("exp2", lambda xp, g, y, a: g * y * math.log(2.0), "y")
+_unary("expm1", lambda xp, g, y, a: g * (y + 1.0), "y")
+_unary("log", lambda xp, g, y, a: g / a, "a")
+_unary("log2", lambda xp, g, y, a: g / (a * math.log(2.0)), "a")
+_unary("log10", lambda xp, g, y, a: g / (a * math.log(10.0)), "a")
+_unary("log1p", lambda xp, g, y, a: g / (a + 1.0), "a")
+_unary("sqrt", lambda xp, g, y, a: 0.5 * g / y, "y")
+_unary("cbrt", lambda xp, g, y, a: g / (3.0 * y * y), "y")
+_unary("square", lambda xp, g, y, a: g * (2.0 * a), "a")
+_unary("reciprocal", lambda xp, g, y, a: -g * y * y, "y", forward=lambda xp, a: 1.0 / a)
+
+# ------------------------------------------------------------------------------------------------------ trigonometry
+_unary("sin", lambda xp, g, y, a: g * xp.cos(a), "a")
+_unary("cos", lambda xp, g, y, a: -g * xp.sin(a), "a")
+_unary("tan", lambda xp, g, y, a: g * (1.0 + y * y), "y")
+_unary("asin", lambda xp, g, y, a: g / xp.sqrt((1.0 - a) * (1.0 + a)), "a")
+_unary("acos", lambda xp, g, y, a: -g / xp.sqrt((1.0 - a) * (1.0 + a)), "a")
+_unary("atan", lambda xp, g, y, a: g / (1.0 + a * a), "a")
+_unary("sinh", lambda xp, g, y, a: g * xp.cosh(a), "a")
+_unary("cosh", lambda xp, g, y, a: g * xp.sinh(a), "a")
+_unary("tanh", lambda xp, g, y, a: g * (1.0 - y * y), "y")
+_unary("asinh", lambda xp, g, y, a: g / xp.sqrt(a * a + 1.0), "a")
+_unary("acosh", lambda xp, g, y, a: g / xp.sqrt((a - 1.0) * (a + 1.0)), "a")
+_unary("atanh", lambda xp, g, y, a: g / ((1.0 - a) * (1.0 + a)), "a")
+_unary("deg2rad", lambda xp, g, y, a: g * (math.pi / 180.0))
+_unary("rad2deg", lambda xp, g, y, a: g * (180.0 / math.pi))
+
+# ------------------------------------------------------------------------------------------------------------- signs
+_unary("negative", lambda xp, g, y, a: -g, infix=operator.neg)
+_unary("positive", lambda xp, g, y, a: g, infix=operator.pos)
+_unary("abs", lambda xp, g, y, a: g * xp.sign(a), "a", infix=operator.abs)
+
+# -------------------------------------------------------------------------------------------------------- arithmetic
+_binary("add", lambda xp, g, y, a, b: g, lambda xp, g, y, a, b: g, infix=operator.add)
+_binary("subtract", lambda xp, g, y, a, b: g, lambda xp, g, y, a, b: -g, infix=operator.sub)
+_binary("multiply", lambda xp, g, y, a, b: g * b, lambda xp, g, y, a, b: g * a, "ab", infix=operator.mul)
+_binary(
+    "divide", lambda xp, g, y, a, b: g / b, lambda xp, g, y, a, b: -g * y / b, "yb", infix=operator.truediv
+)
+_binary(
+    "remainder",
+    lambda xp, g, y, a, b: g,
+    lambda xp, g, y, a, b: -g * xp.floor(a / b),
+    "ab",
+    infix=operator.mod,
+)
+
+
+def _power_base(xp: Any, g: Any, y: Any, a: Any, b: Any) -> Any:
+    if isinstance(b, (int, float)):
+        return g * (2.0 * a) if b == 2 else g * (b * a ** (b - 1)) if b != 0 else xp.zeros_like(y)
+    # d/da a⁰ is 0 at a = 0 too, where 0 · 0⁻¹ is NaN
+    return g * (b * a ** xp.where(b == 0, xp.ones_like(b), b - 1))
+
+
+def _power_exponent(xp: Any, g: Any, y: Any, a: Any, b: Any) -> Any:
+    if isinstance(a, (int, float)):
+        return g * y * (math.log(a) if a > 0 else 0.0 if a == 0 else math.nan)
+    # 0ᵇ is 0 for every b > 0, so its slope is 0 where 0 · log 0 is NaN
+    return g * y * xp.log(xp.where(a == 0, xp.ones_like(a), a))
+
+
+_binary("pow", _power_base, _power_exponent, "yab", infix=operator.pow)
+
+
+# ----------------------------------------------------------------------------------------------- two arguments, others
+def _share(xp: Any, g: Any, wins: Any, ties: Any) -> Any:
+    """What of `g` goes to one of two contestants: all where it wins, half at a tie, else nothing."""
+    return xp.where(wins, g, xp.where(ties, 0.5 * g, xp.zeros_like(g)))
+
+
+_binary(
+    "maximum",
+    lambda xp, g, y, a, b: _share(xp, g, a > b, a == b),
+    lambda xp, g, y, a, b: _share(xp, g, b > a, a == b),
+    "ab",
+)
+_binary(
+    "minimum",
+    lambda xp, g, y, a, b: _share(xp, g, a < b, a == b),
+    lambda xp, g, y, a, b: _share(xp, g, b < a, a == b),
+    "ab",
+)
+_binary(
+    "logaddexp",
+    lambda xp, g, y, a, b: g * xp.exp(a - y),
+    lambda xp, g, y, a, b: g * xp.exp(b - y),
+    "yab",
+)
+_binary(
+    "atan2",
+    lambda xp, g, y, a, b: g * b / (a * a + b * b),
+    lambda xp, g, y, a, b: -g * a / (a * a + b * b),
+    "ab",
+)
+
+
+def _nonzero(xp: Any, y: Any) -> Any:
+    return xp.where(y == 0, xp.ones_like(y), y)
+
+
+_binary(
+    "hypot",
+    lambda xp, g, y, a, b: g * (a / _nonzero(xp, y)),
+    lambda xp, g, y, a, b: g * (b / _nonzero(xp, y)),
+    "yab",
+)
+_binary(
+    "copysign",
+    lambda xp, g, y, a, b: g * (xp.sign(a) * xp.sign(y)),
+    lambda xp, g, y, a, b: xp.zeros_like(y),
+    "ya",
+)
+
+# where's condition decides, and has no derivative: it is an option here
+rule(
+    "where",
+    lambda xp, g, y, a, b, *, condition: xp.where(condition, g, xp.zeros_like(g)),
+    lambda xp, g, y, a, b, *, condition: xp.where(condition, xp.zeros_like(g), g),
+    forward=lambda xp, a, b, *, condition: xp.where(condition, a, b),
+    elementwise=True,
+)
+rule("astype", lambda xp, g, y, a, *, dtype: g, forward=lambda xp, a, *, dtype: xp.astype(a, dtype))

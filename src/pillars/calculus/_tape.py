@@ -1,0 +1,112 @@
+"""What a trace consists of: the trace itself, its nodes, and the refusal to let numbers out of it."""
+
+from __future__ import annotations
+
+import itertools
+import operator
+from typing import Any
+
+from pillars._errors import CapabilityError
+
+__all__ = ["ClosedWayOut", "Node", "Trace"]
+
+_next_number = itertools.count(1).__next__
+_next_level = itertools.count(1).__next__
+
+
+class Trace:
+    """One differentiation: everything whose derivative is taken together.
+
+    Attributes
+    ----------
+    level : larger than that of every trace that was open when this one began; 0 for constants.
+    space : the traced namespace of its backend.
+    nested : whether a value inside has turned out to be traced by an outer trace.
+    open : whether the differentiated function is still running.
+    """
+
+    __slots__ = ("level", "nested", "open", "space")
+
+    def __init__(self, space: Any, level: int | None = None) -> None:
+        self.level = _next_level() if level is None else level
+        self.space = space
+        self.nested = False
+        self.open = True
+
+
+class Node:
+    """How one value came about: the rule, the operands' nodes, and what the rule wants kept."""
+
+    __slots__ = ("dtype", "number", "options", "parents", "rule", "saved", "shape")
+
+    def __init__(
+        self,
+        rule: Any,
+        parents: tuple[Node | None, ...],
+        saved: Any,
+        options: dict[str, Any],
+        shape: Any,
+        dtype: Any,
+    ) -> None:
+        self.number = _next_number()  # parents have smaller numbers: descending is a topological order
+        self.rule = rule
+        self.parents = parents
+        self.saved = saved
+        self.options = options
+        self.shape = shape
+        self.dtype = dtype
+
+
+def _leaving(x: Any, what: str) -> Any:
+    """The plain value of a constant; of what has a gradient, the reason why not."""
+    if x._trace.level == 0:
+        return x._value
+    raise CapabilityError(
+        f"grad: got {what} of a traced array, expected array functions of it: a plain number there would lose the "
+        "gradient in silence. Keep it an array; return it, or compute it outside the differentiated function."
+    )
+
+
+class ClosedWayOut:
+    """What makes plain numbers of an array, refused with the reason.
+
+    Constants of a library whose arrays need wrapping may leave.
+    """
+
+    __slots__ = ()
+
+    def __float__(self) -> float:
+        return float(_leaving(self, "a float"))
+
+    def __int__(self) -> int:
+        return int(_leaving(self, "an int"))
+
+    def __complex__(self) -> complex:
+        return complex(_leaving(self, "a complex number"))
+
+    def __index__(self) -> int:
+        return operator.index(_leaving(self, "an index"))
+
+    def item(self, *args: Any) -> Any:
+        """Refused: a Python number has no gradient."""
+        return _leaving(self, "item()").item(*args)
+
+    def tolist(self) -> Any:
+        """Refused: Python numbers have no gradient."""
+        return _leaving(self, "tolist()").tolist()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        raise CapabilityError(
+            "grad: got a traced array where a plain one is made of it (a list of traced arrays, ndarray.dot, np.array, "
+            "assignment into an array), expected array functions of it. Join traced arrays with stack or concatenate, "
+            "write x @ y, and build the result instead of assigning into it."
+        )
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return _leaving(self, "the memory").__dlpack__(**options)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise CapabilityError(
+            "grad: got an assignment into a traced array, expected a new array: the old value may be needed by the "
+            "gradient. Use where(condition, new, old), concatenate or stack."
+        )

@@ -1,0 +1,152 @@
+"""From the cotangents of a trace's results to those of its parameters."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from typing import Any
+
+from pillars.calculus._rules import Rule
+from pillars.calculus._tape import Node, Trace
+from pillars.calculus._traced import TracedArray, strip
+
+__all__ = ["Whole", "backward"]
+
+
+class Whole:
+    """The rule of an operation with a hand-derived gradient: one function gives all cotangents at once.
+
+    Its node keeps the pullback where other nodes keep values. Each of several results has a node of its own below it.
+    """
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+class Part:
+    """The rule of one result among several: its cotangent goes to that place."""
+
+    __slots__ = ()
+
+
+PART = Part()
+
+
+def _fit(xp: Any, d: Any, parent: Node) -> Any:
+    """Of the parent's shape, summed over the axes that broadcasting added or repeated, and of its dtype."""
+    shape = parent.shape
+    if d.shape != shape:
+        extra = len(d.shape) - len(shape)
+        axes = tuple(i for i, n in enumerate(d.shape) if i < extra or (shape[i - extra] == 1 and n != 1))
+        d = xp.sum(d, axis=axes) if axes else d
+        d = d if d.shape == shape else xp.reshape(d, shape)
+    return d if d.dtype == parent.dtype else xp.astype(d, parent.dtype)
+
+
+def backward(trace: Trace, seeds: Sequence[tuple[Node, Any]]) -> dict[int, Any]:
+    """Cotangents of the leaves that the seeds reach, by node number.
+
+    A cotangent of exactly 0 stays 0 through an elementwise rule, whatever the slope: where 0·∞ or 0·NaN turns up in a
+    parameter's cotangent, the walk is made again with that convention. So the usual walk pays nothing for it.
+    """
+    space = trace.space
+    with space.root.quiet():
+        if not space.root.host:
+            return _walk(trace, seeds, careful=True)
+        found = _walk(trace, seeds, careful=False)
+        isfinite = space.base.isfinite
+        if all(isfinite(strip(g)).all() for g in found.values()):
+            return found
+        return _walk(trace, seeds, careful=True)
+
+
+class _Walk:
+    """What is still to be visited: nodes by descending number, which is a topological order.
+
+    A stack would be as deep as the program is long.
+    """
+
+    def __init__(self, space: Any) -> None:
+        self.space = space
+        self.nodes: dict[int, Node] = {}
+        self.pending: dict[int, Any] = {}
+        self.heap: list[int] = []
+
+    def add(self, node: Node, d: Any, xp: Any) -> None:
+        """A cotangent of a node, beside those that came by other ways."""
+        if d.shape != node.shape or d.dtype != node.dtype:
+            d = _fit(xp, d, node)
+        number = node.number
+        pending = self.pending
+        if number in pending:
+            pending[number] = pending[number] + d
+        else:
+            pending[number], self.nodes[number] = d, node
+            heapq.heappush(self.heap, -number)
+
+    def add_place(self, node: Node, place: int, g: Any) -> None:
+        """A cotangent of one of an operation's results."""
+        number = node.number
+        if number not in self.pending:
+            self.pending[number], self.nodes[number] = {}, node
+            heapq.heappush(self.heap, -number)
+        self.pending[number][place] = g  # each result has one node, and is visited once
+
+
+def _walk(trace: Trace, seeds: Sequence[tuple[Node, Any]], *, careful: bool) -> dict[int, Any]:
+    space, base = trace.space, trace.space.base
+    walk = _Walk(space)
+    leaves: dict[int, Any] = {}
+    for node, g in seeds:
+        walk.add(node, g, space)
+    heap, nodes, pending = walk.heap, walk.nodes, walk.pending
+    while heap:
+        number = -heapq.heappop(heap)
+        node, g = nodes.pop(number), pending.pop(number)
+        rule = node.rule
+        if rule is None:
+            leaves[number] = g
+            continue
+        nested = trace.nested or type(g) is TracedArray
+        xp = space if nested else base
+        kind = type(rule)
+        if kind is Rule:
+            saved = node.saved
+            if nested and space.wraps:
+                saved, g = tuple(space.constant(x) for x in saved), space.constant(g)
+            if rule.variadic:
+                _variadic(walk, node, g, xp, saved)
+                continue
+            for parent, pull in zip(node.parents, rule.pulls, strict=True):
+                if parent is not None:
+                    d = pull(xp, g, *saved, **node.options)
+                    if careful and rule.elementwise:
+                        d = xp.where(xp.isnan(d) & (g == 0), xp.zeros_like(d), d)
+                    walk.add(parent, space.constant(d) if nested else d, xp)
+        elif kind is Part:
+            walk.add_place(node.parents[0], node.options["place"], g)  # type: ignore[arg-type]
+        else:
+            found = node.saved(g if type(g) is dict else _array(space, g, nested=nested))
+            for parent, d in zip(node.parents, found, strict=True):
+                if parent is not None and d is not None:
+                    d = d if hasattr(d, "dtype") else base.asarray(d, dtype=parent.dtype)  # noqa: PLW2901
+                    walk.add(parent, space.constant(d) if nested else d, xp)
+    return leaves
+
+
+def _variadic(walk: _Walk, node: Node, g: Any, xp: Any, saved: tuple[Any, ...]) -> None:
+    pull, y, operands = node.rule.pulls[0], saved[0], saved[1:]
+    for position, parent in enumerate(node.parents):
+        if parent is not None:
+            d = pull(xp, g, y, operands, position, **node.options)
+            walk.add(parent, walk.space.constant(d) if xp is walk.space else d, xp)
+
+
+def _array(space: Any, g: Any, *, nested: bool) -> Any:
+    """A hand-derived rule asks its cotangent for its namespace: a scalar of the library has none."""
+    if type(g) is TracedArray:
+        return g
+    g = g if type(g) is space.array_type else space.base.asarray(g)
+    return space.constant(g) if nested else g

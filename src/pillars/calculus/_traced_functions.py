@@ -1,0 +1,241 @@
+"""The functions of the traced namespace: elementwise ones and reductions.
+
+Signatures take what NumPy's and the standard's take. A function here either applies a rule, or is written with others
+that do; then it needs no rule of its own.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from pillars._errors import ShapeError
+from pillars.calculus._rules import RULES
+from pillars.calculus._traced import TracedArray, apply, apply_one, apply_two, strip
+
+__all__ = ["FUNCTIONS", "LINALG", "axes_of", "axis_of", "function", "reduce_by"]
+
+# (space, *args, **options) -> result; at least one argument is traced
+FUNCTIONS: dict[str, Callable[..., Any]] = {}
+LINALG: dict[str, Callable[..., Any]] = {}
+
+
+def function(*names: str, linalg: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Enter a function of the namespace under these names."""
+
+    def enter(body: Callable[..., Any]) -> Callable[..., Any]:
+        for name in names or (body.__name__.rstrip("_"),):
+            (LINALG if linalg else FUNCTIONS)[name] = body
+        return body
+
+    return enter
+
+
+def axis_of(axis: Any, ndim: int) -> int:
+    """One axis as a non-negative number."""
+    number = operator.index(axis)
+    if not -ndim <= number < ndim:
+        raise ShapeError(
+            f"grad: got axis {number} of an array with {ndim} axes, expected one in [-{ndim}, {ndim})."
+        )
+    return number % ndim
+
+
+def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
+    """Axes as a tuple of non-negative numbers; None: all."""
+    if axis is None:
+        return tuple(range(ndim))
+    return (
+        tuple(axis_of(one, ndim) for one in axis)
+        if isinstance(axis, (tuple, list))
+        else (axis_of(axis, ndim),)
+    )
+
+
+# ------------------------------------------------------------------------------------------------------- elementwise
+def _elementwise_one(name: str) -> Callable[..., Any]:
+    rule = RULES[name]
+
+    def elementwise(space: Any, x: Any, /) -> Any:
+        return apply_one(rule, x)
+
+    return elementwise
+
+
+def _elementwise_two(name: str) -> Callable[..., Any]:
+    rule = RULES[name]
+
+    def elementwise(space: Any, x1: Any, x2: Any, /) -> Any:
+        y = apply_two(rule, x1, x2)
+        return space.stranger(x1, x2, name) if y is NotImplemented else y
+
+    return elementwise
+
+
+for _name, _rule in RULES.items():
+    if _rule.elementwise and _name != "where":
+        FUNCTIONS[_name] = (_elementwise_one if len(_rule.pulls) == 1 else _elementwise_two)(_name)
+
+
+@function("conj", "conjugate", "real", "copy", "asarray_chkfinite", "ascontiguousarray")
+def _same(space: Any, x: Any, /) -> Any:
+    return x
+
+
+@function()
+def where(space: Any, condition: Any, x: Any, y: Any, /) -> Any:
+    """Elements of `x` where the condition holds, else of `y`."""
+    plain = space.frozen(condition, x, y)
+    if type(x) is not TracedArray and type(y) is not TracedArray:
+        return space.constant(space.base.where(plain, x, y))
+    return apply(RULES["where"], (space.operand(x, "where"), space.operand(y, "where")), {"condition": plain})
+
+
+@function()
+def clip(
+    space: Any,
+    x: Any,
+    /,
+    min: Any = None,  # noqa: A002 - the standard's name
+    max: Any = None,  # noqa: A002 - likewise
+    out: None = None,
+    *,
+    a_min: Any = None,
+    a_max: Any = None,
+) -> Any:
+    """`x` between the bounds; at a bound the gradient is shared evenly."""
+    space.no_out(out)
+    low, high = (min if a_min is None else a_min), (max if a_max is None else a_max)
+    x = x if low is None else space.maximum(x, low)
+    return x if high is None else space.minimum(x, high)
+
+
+@function()
+def astype(
+    space: Any,
+    x: Any,
+    dtype: Any,
+    /,
+    *,
+    copy: bool = True,
+    device: Any = None,
+    casting: Any = None,
+    order: Any = None,
+) -> Any:
+    """Another dtype; what is no float is a constant."""
+    dtype = getattr(space.base.empty((0,), dtype=dtype), "dtype", dtype)
+    if dtype == x.dtype:
+        return x
+    if not space.floating(dtype):
+        return space.constant(space.base.astype(strip(x), dtype))
+    return apply_one(RULES["astype"], x, {"dtype": dtype})
+
+
+# -------------------------------------------------------------------------------------------------------- reductions
+def _reduction(name: str) -> Callable[..., Any]:
+    rule = RULES[name]
+
+    def reduce(
+        space: Any, x: Any, /, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False
+    ) -> Any:
+        space.no_out(out)
+        if dtype is not None:
+            x = space.astype(x, dtype)
+        return reduce_by(rule, x, axis, keepdims)
+
+    return reduce
+
+
+def reduce_by(rule: Any, x: Any, axis: Any, keepdims: bool, **more: Any) -> Any:
+    """A reduction's rule, with its axes spelled out."""
+    shape = x.shape
+    return apply_one(
+        rule, x, {"axes": axes_of(axis, len(shape)), "keepdims": bool(keepdims), "shape": shape, **more}
+    )
+
+
+FUNCTIONS["sum"], FUNCTIONS["mean"] = _reduction("sum"), _reduction("mean")
+
+
+@function("max", "amax")
+def max_(space: Any, x: Any, /, axis: Any = None, out: None = None, keepdims: bool = False) -> Any:
+    """The largest element; ties share the gradient evenly."""
+    space.no_out(out)
+    return reduce_by(RULES["max"], x, axis, keepdims)
+
+
+@function("min", "amin")
+def min_(space: Any, x: Any, /, axis: Any = None, out: None = None, keepdims: bool = False) -> Any:
+    """The smallest element; ties share the gradient evenly."""
+    space.no_out(out)
+    return reduce_by(RULES["min"], x, axis, keepdims)
+
+
+@function()
+def var(
+    space: Any,
+    x: Any,
+    /,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+    *,
+    correction: float | None = None,
+) -> Any:
+    """The variance, with NumPy's ddof or the standard's correction."""
+    space.no_out(out)
+    x = x if dtype is None else space.astype(x, dtype)
+    return reduce_by(RULES["var"], x, axis, keepdims, correction=ddof if correction is None else correction)
+
+
+@function()
+def std(space: Any, x: Any, /, *args: Any, **options: Any) -> Any:
+    """The standard deviation: the root of :func:`var`."""
+    return space.sqrt(space.var(x, *args, **options))
+
+
+@function()
+def prod(
+    space: Any, x: Any, /, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False
+) -> Any:
+    """The product, by halves: right at zeros, and in every order of derivative."""
+    space.no_out(out)
+    x = x if dtype is None else space.astype(x, dtype)
+    shape, axes = x.shape, axes_of(axis, x.ndim)
+    rest = tuple(i for i in range(len(shape)) if i not in axes)
+    x = space.reshape(space.permute_dims(x, axes + rest), (-1, *(shape[i] for i in rest)))
+    if x.shape[0] == 0:
+        return space.constant(space.base.prod(strip(x), axis=0))
+    while (n := x.shape[0]) > 1:
+        half = n // 2
+        product = x[:half, ...] * x[half : 2 * half, ...]
+        x = product if n % 2 == 0 else space.concat([product, x[2 * half :, ...]], axis=0)
+    kept = tuple(1 if i in axes else n for i, n in enumerate(shape))
+    return space.reshape(x, kept if keepdims else tuple(shape[i] for i in rest))
+
+
+@function("cumsum", "cumulative_sum")
+def cumsum(
+    space: Any,
+    x: Any,
+    /,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    *,
+    include_initial: bool = False,
+) -> Any:
+    """Running sums; of the flattened array without an axis."""
+    space.no_out(out)
+    x = x if dtype is None else space.astype(x, dtype)
+    if axis is None:
+        x, axis = space.reshape(x, (-1,)), 0
+    axis = axis_of(axis, x.ndim)
+    y = apply_one(RULES["cumulative_sum"], x, {"axis": axis})
+    if not include_initial:
+        return y
+    first = tuple(1 if i == axis else n for i, n in enumerate(x.shape))
+    return space.concat([space.zeros(first, dtype=x.dtype, device=x.device), y], axis=axis)

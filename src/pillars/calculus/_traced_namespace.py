@@ -1,0 +1,342 @@
+"""The traced namespace: the Array API of one backend, for traced and plain arrays alike.
+
+Bodies written against the standard run on it; NumPy's own functions and ufuncs arrive here by NumPy's protocols. What
+has no rule is refused by name; what varies in jumps (comparisons, argmax, floor) is a constant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pillars._errors import BackendError, CapabilityError, DTypeError
+from pillars.backends import backend as backend_named
+from pillars.backends import dtype_kind
+from pillars.calculus import _rules_linalg, _rules_reduce, _rules_shape, _traced_moves, _traced_products  # noqa: F401 - they fill tables
+from pillars.calculus._rules import RULES
+from pillars.calculus._tape import Trace
+from pillars.calculus._traced import TracedArray, apply, apply_one, freeze, strip
+from pillars.calculus._traced_functions import FUNCTIONS, LINALG
+
+__all__ = ["CONSTANTS", "TracedNamespace", "space_of"]
+
+# what has no derivative: computed on the plain values
+CONSTANTS = frozenset(
+    """
+    all allclose any argmax argmin argsort argwhere around array_equal can_cast ceil count_nonzero
+    empty_like equal finfo fix flatnonzero floor floor_divide full_like greater greater_equal iinfo
+    isclose iscomplexobj isdtype isfinite isinf isnan isneginf isposinf isrealobj less less_equal
+    logical_and logical_not logical_or logical_xor nanargmax nanargmin ndim nonzero not_equal ones_like
+    result_type rint round searchsorted shape sign signbit size trunc zeros_like
+    """.split()  # noqa: SIM905 - a hundred names, one a line, would be three screens
+)
+
+_UFUNC_NAMES = {
+    "absolute": "abs",
+    "fabs": "abs",
+    "arccos": "acos",
+    "arccosh": "acosh",
+    "arcsin": "asin",
+    "arcsinh": "asinh",
+    "arctan": "atan",
+    "arctan2": "atan2",
+    "arctanh": "atanh",
+    "conjugate": "conj",
+    "degrees": "rad2deg",
+    "float_power": "pow",
+    "mod": "remainder",
+    "power": "pow",
+    "radians": "deg2rad",
+    "true_divide": "divide",
+}
+_REDUCTIONS = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}
+_INSTEAD = {
+    "sort": "Sort the plain values with argsort, and pick with take_along_axis.",
+    "partition": "Order the plain values with argsort, and pick with take_along_axis.",
+    "median": "Order the plain values with argsort, and pick with take_along_axis.",
+    "svd": "Work with the singular values' functions that have rules (norms, products), or pass gradient= by hand.",
+}
+_OTHERWISE = "Write it with those, or pass the gradient by hand."
+
+
+class TracedNamespace:
+    """One backend's namespace, traced. Attributes that are no functions (dtypes, pi) are the backend's own.
+
+    Attributes
+    ----------
+    base : the backend's own namespace.
+    root : the backend.
+    array_type : the type of its arrays.
+    wraps : whether its arrays refuse a stranger beside them, so that plain results are wrapped as constants.
+    known : types of operands that need no second look.
+    """
+
+    def __init__(self, root: Any) -> None:
+        self.root = root
+        self.base = root.xp
+        self.array_type = root.array_type
+        self.wraps = root.name != "numpy"
+        self.known: set[type] = {float, int, bool, root.array_type}
+        self.constants = Trace(self, 0)
+        self.linalg = _Part(self, "linalg", LINALG)
+        self.ufuncs: dict[Any, Callable[..., Any]] = {}
+        self.traced_backend: Any = None  # its Backend object, made when first asked for
+        self.float64, self.float32 = self.base.float64, self.base.float32
+
+    def __getattr__(self, name: str) -> Any:
+        found = _make(self, self.base, name, FUNCTIONS)
+        setattr(self, name, found)
+        return found
+
+    def __repr__(self) -> str:
+        return f"<traced namespace of {self.root.name}>"
+
+    # what the functions need
+    def constant(self, y: Any) -> Any:
+        """A plain result, in the form that works beside traced arrays."""
+        if self.wraps and type(y) is self.array_type:
+            return TracedArray(y, None, self.constants)
+        return tuple(self.constant(one) for one in y) if self.wraps and isinstance(y, tuple) else y
+
+    def admit(self, x: Any, name: str) -> Any:
+        """A plain operand of a type not seen so far: as it is, converted, or refused."""
+        if x is None or isinstance(x, (str, bytes)):
+            return NotImplemented
+        if isinstance(x, complex) or dtype_kind(getattr(x, "dtype", None)) == "complex":
+            raise DTypeError(f"{name}: got a complex operand beside a traced array, expected real numbers.")
+        if self.root.owns(type(x)) or self.root.is_scalar(x):
+            self.known.add(type(x))
+            return x
+        if isinstance(x, (list, tuple)):
+            if any(type(one) is TracedArray for one in x):
+                return self.stack([self.operand(one, name) for one in x])
+            return self.constant(self.root.asarray(x))
+        if self.root.is_masked(x):
+            raise DTypeError(
+                f"{name}: got a masked array beside a traced one, expected a plain array. Fill it, or drop those rows."
+            )
+        if hasattr(x, "shape") and hasattr(x, "dtype"):
+            raise BackendError(
+                f"{name}: got a {type(x).__module__.split('.')[0]} array beside a traced {self.root.name} one, "
+                "expected one library. Convert one of them with pillars.move, outside the differentiated function."
+            )
+        return NotImplemented
+
+    def operand(self, x: Any, name: str) -> Any:
+        """A function's operand: traced, an array, or a number."""
+        if type(x) is TracedArray or type(x) in self.known:
+            return x
+        found = self.admit(x, name)
+        if found is NotImplemented:
+            raise DTypeError(
+                f"{name}: got a {type(x).__name__} beside a traced array, expected an array or a number."
+            )
+        return found
+
+    def frozen(self, x: Any, *beside: Any) -> Any:
+        """A plain array that a rule keeps: a condition, or indices."""
+        if type(x) is TracedArray:
+            return strip(x)
+        if not hasattr(x, "dtype"):
+            return self.root.asarray(x)
+        trace = next((other._trace for other in beside if type(other) is TracedArray), self.constants)
+        return freeze(trace, x)
+
+    def floating(self, dtype: Any) -> bool:
+        """Whether numbers of this dtype have derivatives."""
+        return dtype_kind(dtype) in ("float", "half")
+
+    def counts(self, dtype: Any) -> bool:
+        """Whether the dtype is an integer one."""
+        return dtype_kind(dtype) == "integer"
+
+    def no_out(self, out: Any) -> None:
+        """Refuse to write into an array."""
+        if out is not None:
+            raise CapabilityError(
+                "grad: got an in-place operation (out=, or a += traced into a plain array), expected a new array: "
+                "a plain array cannot hold a gradient. Write a = a + b."
+            )
+
+    def no_rule(self, what: str) -> CapabilityError:
+        """The error for what cannot be differentiated."""
+        instead = _INSTEAD.get(what.rsplit(".", 1)[-1].rsplit(" ", 1)[-1], _OTHERWISE)
+        return CapabilityError(
+            f"grad: got {what} of a traced array, which has no derivative rule, expected a function that has one: "
+            "operators, indexing, the elementwise functions, sum mean max min prod var std cumsum, where clip maximum "
+            "minimum, matmul dot einsum tensordot outer, norms, and what reshapes, joins and picks. "
+            + instead
+        )
+
+    # creation and inspection, which differ from the backend's on traced arrays
+    def asarray(self, obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Any:
+        """An array as it is, or in another dtype; a list of traced numbers is stacked."""
+        if type(obj) is TracedArray:
+            return obj if dtype is None else self.astype(obj, dtype)
+        if isinstance(obj, (list, tuple)) and any(type(one) is TracedArray for one in obj):
+            y = self.stack([self.operand(one, "asarray") for one in obj])
+            return y if dtype is None else self.astype(y, dtype)
+        return self.constant(self.base.asarray(obj, dtype=dtype, device=device, copy=copy))
+
+    def full(self, shape: Any, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Any:
+        """One value everywhere, which may be traced."""
+        if type(fill_value) is TracedArray:
+            y = fill_value if dtype is None else self.astype(fill_value, dtype)
+            return self.broadcast_to(y, shape)
+        return self.constant(self.base.full(shape, fill_value, dtype=dtype, device=device))
+
+    # how rules and NumPy's protocols get here
+    def apply_rule(self, rule: Any, operands: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """A primitive, recorded if an operand is traced."""
+        if any(type(x) is TracedArray for x in operands):
+            return apply(rule, operands, options)
+        return self.constant(rule.forward(self.base, *operands, **options))
+
+    def from_ufunc(self, ufunc: Any, method: str, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """NumPy's ``__array_ufunc__``."""
+        if method == "__call__" and not options:
+            direct = self.ufuncs.get(ufunc)
+            if direct is None:
+                direct = self.ufuncs[ufunc] = self._ufunc(ufunc)
+            return direct(*inputs)
+        name = _UFUNC_NAMES.get(ufunc.__name__, ufunc.__name__)
+        if options:
+            options = dict(options)
+            self.no_out(options.pop("out", None))
+            for harmless in ("casting", "order", "subok"):
+                options.pop(harmless, None)
+        if method == "__call__":
+            dtype = options.pop("dtype", None) if options else None
+            if name not in FUNCTIONS and name not in CONSTANTS:
+                raise self.no_rule(name)
+            y = getattr(self, name)(*inputs, **options)
+            return y if dtype is None else self.astype(y, dtype)
+        if method == "reduce" and name in _REDUCTIONS:
+            options.setdefault("axis", 0)
+            return getattr(self, _REDUCTIONS[name])(*inputs, **options)
+        if method == "accumulate" and name == "add":
+            options.setdefault("axis", 0)
+            return self.cumsum(*inputs, **options)
+        raise self.no_rule(f"{ufunc.__name__}.{method}")
+
+    def _ufunc(self, ufunc: Any) -> Callable[..., Any]:
+        name = _UFUNC_NAMES.get(ufunc.__name__, ufunc.__name__)
+        rule = RULES.get(name)
+        if rule is not None and rule.elementwise and len(rule.pulls) == 1:
+            return lambda x: apply_one(rule, x)
+        if name not in FUNCTIONS and name not in CONSTANTS:
+            raise self.no_rule(name)
+        found: Callable[..., Any] = getattr(self, name)
+        return found
+
+    def from_function(self, func: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """NumPy's ``__array_function__``."""
+        name = func.__name__
+        part = func.__module__
+        if part == "numpy.linalg":
+            return getattr(self.linalg, name)(*args, **options)
+        if part != "numpy":
+            raise self.no_rule(f"{part}.{name}")
+        return getattr(self, name)(*args, **options)
+
+
+class _Part:
+    """A part of the namespace, such as linalg."""
+
+    def __init__(self, space: TracedNamespace, name: str, table: dict[str, Callable[..., Any]]) -> None:
+        self._space = space
+        self._base = getattr(space.base, name)
+        self._table = table
+
+    def __getattr__(self, name: str) -> Any:
+        found = _make(self._space, self._base, name, self._table)
+        setattr(self, name, found)
+        return found
+
+
+def _traced_among(args: Any) -> bool:
+    return any(
+        type(x) is TracedArray
+        or (isinstance(x, (list, tuple)) and any(type(one) is TracedArray for one in x))
+        for x in args
+    )
+
+
+def _make(space: TracedNamespace, base: Any, name: str, table: dict[str, Callable[..., Any]]) -> Any:
+    """The namespace's attribute of that name."""
+    function = table.get(name)
+    plain = getattr(base, name, None)
+    if function is None:
+        if plain is None:
+            raise AttributeError(f"{space!r} has no {name!r}")
+        if not callable(plain) or isinstance(plain, type) or dtype_kind(plain) != "other":
+            return plain
+        return _on_values(space, plain) if name in CONSTANTS else _refusing(space, plain, name)
+    single = plain is not None and name not in (
+        "concat",
+        "concatenate",
+        "stack",
+        "hstack",
+        "vstack",
+        "column_stack",
+    )
+
+    def dispatch(*args: Any, **options: Any) -> Any:
+        if (
+            (single and args and type(args[0]) is TracedArray)
+            or _traced_among(args)
+            or _traced_among(options.values())
+        ):
+            try:
+                return function(space, *args, **options)
+            except TypeError as error:
+                if "argument" not in str(error) or isinstance(error, CapabilityError):
+                    raise
+                raise CapabilityError(
+                    f"grad: got {name} of a traced array with options that its rule does not take ({error}), expected "
+                    "those of the Array API standard. Leave them out, or compute with where."
+                ) from None
+        if plain is None:
+            raise AttributeError(f"{space!r} has no {name!r} of plain arrays")
+        return space.constant(plain(*args, **options))
+
+    dispatch.__name__ = name
+    return dispatch
+
+
+def _plain(x: Any) -> Any:
+    if type(x) is TracedArray:
+        return strip(x)
+    return type(x)(_plain(one) for one in x) if type(x) in (list, tuple) else x
+
+
+def _on_values(space: TracedNamespace, plain: Callable[..., Any]) -> Callable[..., Any]:
+    def constant(*args: Any, **options: Any) -> Any:
+        found = plain(*(_plain(x) for x in args), **{key: _plain(x) for key, x in options.items()})
+        return space.constant(found)
+
+    return constant
+
+
+def _refusing(space: TracedNamespace, plain: Callable[..., Any], name: str) -> Callable[..., Any]:
+    def refuse(*args: Any, **options: Any) -> Any:
+        if not _traced_among(args) and not _traced_among(options.values()):
+            return space.constant(plain(*args, **options))
+        if any(type(x) is TracedArray and x._trace.level for x in (*args, *options.values())):
+            raise space.no_rule(name)
+        return space.constant(
+            plain(*(_plain(x) for x in args), **{key: _plain(x) for key, x in options.items()})
+        )
+
+    return refuse
+
+
+_spaces: dict[str, TracedNamespace] = {}
+
+
+def space_of(root: Any) -> TracedNamespace:
+    """The traced namespace of a backend."""
+    found = _spaces.get(root.name)
+    if found is None:
+        found = _spaces[root.name] = TracedNamespace(backend_named(root.name))
+    return found

@@ -1,0 +1,230 @@
+"""How the tracing array takes part in pillars' operations: the adapter that the ground floor calls.
+
+An operation with a hand-derived gradient is one node: its kernel runs on the plain values, and its rule is used whole.
+Any other is traced through its body, checked and promoted as for plain arrays.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pillars._errors import CapabilityError
+from pillars._typing import Kind
+from pillars.backends import (
+    Adapter,
+    dtype_kind,
+    forward_and_pullback,
+    register_array_type,
+    tree_flatten,
+    tree_unflatten,
+)
+from pillars.backends._boundary import home, normalise
+from pillars.backends._eager import EagerBackend
+from pillars.backends._operation import in_reference
+from pillars.backends._record import Record
+from pillars.backends._run import run_generic
+from pillars.calculus._tape import Node
+from pillars.calculus._traced import TracedArray, freeze, strip
+from pillars.calculus._traced_backward import PART, Whole
+from pillars.calculus._traced_namespace import TracedNamespace
+
+__all__ = ["TracedBackend"]
+
+
+class TracedBackend(EagerBackend):
+    """A backend as traced arrays see it: the same loops and names, on the traced namespace."""
+
+    def __init__(self, space: TracedNamespace) -> None:
+        self.root = space.root
+        self.name = space.root.name
+        self.xp = space
+        self.array_type = TracedArray
+
+    def owns(self, kind: type) -> bool:
+        return kind is TracedArray or self.root.owns(kind)
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        names: tuple[str, ...] = self.root.devices
+        return names
+
+    @property
+    def default_float(self) -> Any:
+        return self.root.default_float
+
+    def quiet(self) -> Any:
+        return self.root.quiet()
+
+    def asarray(self, obj: Any, *, dtype: Any = None, device: Any = None) -> Any:
+        if type(obj) is TracedArray:
+            return self.xp.asarray(obj, dtype=dtype)
+        return self.xp.constant(self.root.asarray(obj, dtype=dtype, device=device))
+
+    def to_numpy(self, x: Any) -> Any:
+        if type(x) is TracedArray:
+            raise CapabilityError(
+                "to_numpy: got a traced array, expected a plain one: its gradient would end there. "
+                "Return it from the differentiated function first."
+            )
+        return self.root.to_numpy(x)
+
+    def device_of(self, x: Any) -> Any:
+        return self.root.device_of(strip(x))
+
+
+def _backend(space: TracedNamespace) -> TracedBackend:
+    if space.traced_backend is None:
+        space.traced_backend = TracedBackend(space)
+    found: TracedBackend = space.traced_backend
+    return found
+
+
+def call(record: Record, values: list[Any]) -> Any:
+    """An operation on values of which at least one is traced."""
+    trace = max((x._trace for x in values if type(x) is TracedArray), key=lambda trace: trace.level)
+    space: TracedNamespace = trace.space
+    if trace.level and record.rules.vjp is not None and not in_reference():
+        return _whole(record, values, trace, space)
+    plain = [strip(x) for x in values]
+    normal = normalise(record, plain, home(record, plain))
+    if space.root.host:
+        record.run_check_values(normal)
+    if trace.level == 0:
+        return _wrapped(
+            space, record.function(*_arguments(record, normal)[0], **_arguments(record, normal)[1])
+        )
+    given = [
+        x
+        if type(x) is TracedArray
+        else space.constant(freeze(trace, n))
+        if type(n) is space.array_type
+        else n
+        for x, n in zip(values, normal, strict=True)
+    ]
+    return run_generic(_backend(space), record, given, record.body)
+
+
+def _arguments(record: Record, values: list[Any]) -> tuple[list[Any], dict[str, Any]]:
+    positional, options = record.split(values)
+    options.update({p.name: values[p.position] for p in record.names})
+    return positional, options
+
+
+def _wrapped(space: TracedNamespace, result: Any) -> Any:
+    leaves, treedef = tree_flatten(result)
+    return tree_unflatten(treedef, [space.constant(leaf) for leaf in leaves])
+
+
+def _whole(record: Record, values: list[Any], trace: Any, space: TracedNamespace) -> Any:
+    """One node for the whole operation."""
+    given: list[Any] = []
+    nodes: list[Node | None] = []
+    for x in values:
+        if type(x) is not TracedArray:
+            given.append(freeze(trace, x) if hasattr(x, "shape") else x)
+            nodes.append(None)
+        elif x._trace is trace or x._trace.level == 0:
+            given.append(x._value)
+            nodes.append(x._node)
+        else:
+            trace.nested = True
+            given.append(x)
+            nodes.append(None)
+    parents = tuple(nodes[p.position] for p in record.differentiable)
+    plain = [strip(x) for x in given]
+    if all(parent is None for parent in parents):
+        return _wrapped(space, record.function(*_arguments(record, plain)[0], **_arguments(record, plain)[1]))
+    needs = record.needs(*[parent is not None for parent in parents])
+    if any(type(x) is TracedArray for x in given):
+        normal = normalise(record, plain, home(record, plain))
+        given = [
+            x if type(x) is TracedArray else space.constant(n) for x, n in zip(given, normal, strict=True)
+        ]
+        y, pullback = forward_and_pullback(record, given, needs)
+    elif _ready(record, plain, space):
+        y, pullback = _direct(record, plain, needs, space)
+    else:
+        home(record, plain)
+        y, pullback = forward_and_pullback(record, plain, needs)
+    if type(y) is space.array_type or type(y) is TracedArray:
+        return TracedArray(y, Node(Whole(record.name), parents, pullback, {}, y.shape, y.dtype), trace)
+    return _several(record, parents, y, pullback, trace)
+
+
+def _ready(record: Record, values: list[Any], space: TracedNamespace) -> bool:
+    """Whether nothing is to be converted or promoted, so that the usual call may go straight to the rules."""
+    dtype = None
+    for p in record.parameters:
+        x = values[p.position]
+        if p.is_array:
+            if x is None and p.optional:
+                continue
+            if type(x) is not space.array_type:
+                return False
+            kind = dtype_kind(x.dtype)
+            if kind == "float":
+                if dtype is not None and x.dtype != dtype:
+                    return False
+                dtype = x.dtype
+            elif p.kind is Kind.ARRAY or kind not in ("integer", "bool"):
+                return False
+        elif p.kind is Kind.NUMBER:
+            if type(x) is not float:
+                if not space.root.host or getattr(x, "shape", None) != ():
+                    return False
+                values[p.position] = float(x)
+        elif type(x) not in p.types:
+            return False
+    return dtype is not None
+
+
+def _direct(record: Record, values: list[Any], needs: Any, space: TracedNamespace) -> tuple[Any, Any]:
+    """:func:`forward_and_pullback` of values that are ready: the backward pass sees to shapes and dtypes."""
+    positional, options = record.split(values)
+    extra: dict[str, Any] = {}
+    if record.rules.forward is not None:
+        record.run_check(values)
+        if space.root.host:
+            record.run_check_values(values)
+        with space.root.quiet():
+            y, extra["residuals"] = record.rules.forward(*positional, **options)
+        y = space.root.as_arrays(y)
+    else:
+        given, named = _arguments(record, values)
+        y = record.function(*given, **named)
+    rule = record.rules.vjp
+
+    def pullback(g: Any) -> Any:
+        found = rule(g, y, *positional, **options, needs=needs, **extra)  # type: ignore[misc]
+        return found if isinstance(found, tuple) else (found,)
+
+    return y, pullback
+
+
+def _several(record: Record, parents: Any, y: Any, pullback: Any, trace: Any) -> Any:
+    """A result of several arrays: a node each, below the operation's."""
+    leaves, treedef = tree_flatten(y)
+    xp = trace.space
+
+    def zeros(leaf: Any) -> Any:
+        plain = xp.base.zeros_like(strip(leaf))
+        return xp.constant(plain) if type(leaf) is TracedArray else plain
+
+    def gathered(places: dict[int, Any]) -> Any:
+        filled = [places[i] if i in places else zeros(leaf) for i, leaf in enumerate(leaves)]
+        return pullback(tree_unflatten(treedef, filled))
+
+    top = Node(Whole(record.name), parents, gathered, {}, (), None)
+    made = [
+        TracedArray(leaf, Node(PART, (top,), None, {"place": i}, leaf.shape, leaf.dtype), trace)
+        if xp.floating(leaf.dtype)
+        else xp.constant(leaf)
+        for i, leaf in enumerate(leaves)
+    ]
+    return tree_unflatten(treedef, made)
+
+
+register_array_type(
+    TracedArray,
+    Adapter(call, lambda x: x._trace.space, lambda x: _backend(x._trace.space)),
+)
