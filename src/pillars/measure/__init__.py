@@ -1,0 +1,50 @@
+"""The engine of `pillars bench`: problems, timing, parity, gradients."""
+
+from __future__ import annotations
+
+from pillars.measure._audit import AuditRow, audit
+from pillars.measure._bench import backend_states, run_bench
+from pillars.measure._environment import Environment, environment
+from pillars.measure._interval import Proportion, wilson_interval
+from pillars.measure._job import run_job
+from pillars.measure._results import (
+    BackendState,
+    Bench,
+    GradientRow,
+    Job,
+    JobRun,
+    OperationRow,
+    Side,
+    as_json,
+)
+from pillars.measure._timing import Candidate, Timing, first_call, race, summarise
+from pillars.measure.data import DataError, Dataset, load_digits, load_table
+
+__all__ = [
+    "AuditRow",
+    "BackendState",
+    "Bench",
+    "Candidate",
+    "DataError",
+    "Dataset",
+    "Environment",
+    "GradientRow",
+    "Job",
+    "JobRun",
+    "OperationRow",
+    "Proportion",
+    "Side",
+    "Timing",
+    "as_json",
+    "audit",
+    "backend_states",
+    "environment",
+    "first_call",
+    "load_digits",
+    "load_table",
+    "race",
+    "run_bench",
+    "run_job",
+    "summarise",
+    "wilson_interval",
+]

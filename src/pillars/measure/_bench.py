@@ -1,0 +1,141 @@
+"""The whole bench: the real job, then every tenant, on every backend that runs here."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pillars._errors import BackendError
+from pillars.backends import available
+from pillars.measure._environment import environment
+from pillars.measure._gradients import measure_gradient
+from pillars.measure._job import run_job
+from pillars.measure._parity import Pace, measure_operation
+from pillars.measure._precision import product_precision
+from pillars.measure._results import SCHEMA, BackendState, Bench, GradientRow, Job, OperationRow
+from pillars.measure._workloads import workloads
+from pillars.measure.data import Dataset, load_digits
+
+__all__ = ["backend_states", "findings", "run_bench"]
+
+Progress = Callable[[str, float], None]
+
+
+def backend_states(names: Sequence[str] | None = None) -> tuple[BackendState, ...]:
+    """Which of the named backends (None: all) run here, and why the others do not.
+
+    Raises
+    ------
+    BackendError : an unknown name, or none of the named ones usable.
+    """
+    known = available()
+    wanted = list(dict.fromkeys(names)) if names else list(known)
+    for name in wanted:
+        if name not in known:
+            raise BackendError(f"backends: got {name!r}, expected some of {', '.join(map(repr, known))}.")
+    states = []
+    for name in wanted:
+        found = known[name]
+        precision = product_precision(name).name if found.usable else ""
+        states.append(
+            BackendState(name, found.usable, found.version, tuple(found.devices), found.reason, precision)
+        )
+    if not any(state.ran for state in states):
+        reasons = "; ".join(f"{state.name}: {state.reason}" for state in states)
+        raise BackendError(
+            f"backends: got none that is usable here ({reasons}), expected one. Add numpy to the list."
+        )
+    return tuple(states)
+
+
+def run_bench(
+    data: Dataset | None = None,
+    backends: Sequence[str] | None = None,
+    *,
+    quick: bool = False,
+    progress: Progress = lambda what, fraction: None,
+) -> Bench:
+    """Run the job and the tenants on every usable backend.
+
+    Parameters
+    ----------
+    data : a classification problem; None: the bundled digits.
+    backends : names; None: all that there are. One that is not usable is reported as not run, with its reason.
+    quick : fewer repeats, smaller "large" sizes, gradients at those only: seconds instead of a minute.
+    progress : called with what comes next and the fraction done.
+
+    Returns
+    -------
+    Bench. `findings` lists what is wrong: runs that disagree, gradients that are off, backends that failed half way.
+    """
+    start = time.perf_counter()
+    where = environment()  # first: its load is then that of others
+    states = backend_states(backends)
+    names = [state.name for state in states if state.ran]
+    pace = Pace(rounds=1, samples=5, min_time=0.001, pause=0.01) if quick else Pace()
+    done, total = 0.0, 8.0 + 26.0
+
+    def step(what: str, by: float = 0.0) -> None:
+        nonlocal done
+        progress(what, min(done / total, 1.0))
+        done += by
+
+    job = run_job(
+        data if data is not None else load_digits(),
+        names,
+        steps=200 if quick else 500,
+        rounds=2 if quick else 3,
+        pause=pace.pause,
+        progress=lambda what: step(what, 8.0 / (2 * len(names) + 1)),
+    )
+    operations: list[OperationRow] = []
+    gradients: list[GradientRow] = []
+    for workload in workloads(quick=quick):
+        step(f"{workload.name} {workload.shape}", 1.0)
+        operations += measure_operation(workload, names, pace)
+        if workload.size == "large" or not quick:
+            gradients += measure_gradient(workload, names, pace)
+    step("done")
+    return Bench(
+        schema=SCHEMA,
+        quick=quick,
+        environment=where,
+        backends=states,
+        job=job,
+        operations=tuple(operations),
+        gradients=tuple(gradients),
+        findings=tuple(findings(job, operations, gradients)),
+        seconds=time.perf_counter() - start,
+    )
+
+
+def findings(job: Job, operations: Sequence[OperationRow], gradients: Sequence[GradientRow]) -> list[str]:
+    """What is wrong, a line each; empty where everything agrees."""
+    found = []
+    for run in job.runs:
+        place = f"{job.data}, {run.backend}, {run.gradient}"
+        if run.error:
+            found.append(f"{place}: {run.error}")
+        elif not run.ok:
+            found.append(
+                f"{place}: parameters {run.parameter_error:.1e} from the float64 run (bound "
+                f"{run.parameter_bound:.1e}), loss {run.loss_error:.1e} (bound {run.loss_bound:.1e})"
+            )
+    for row in operations:
+        found += _judge(f"{row.operation} {row.shape}, {row.backend}", row, row.bound)
+    for gradient in gradients:
+        place = f"gradient of {gradient.operation} {gradient.shape}, {gradient.backend}"
+        found += _judge(f"{place}, hand-derived", gradient.hand, gradient.bound)
+        found += _judge(f"{place}, autodiff", gradient.autodiff, gradient.bound)
+    return found
+
+
+def _judge(place: str, result: Any, bound: float) -> list[str]:
+    if result.failure:
+        return [f"{place}: {result.failure}"]
+    if not result.ok:
+        error = "not finite or of another shape" if math.isinf(result.error) else f"error {result.error:.1e}"
+        return [f"{place}: {error} (bound {bound:.1e})"]
+    return []

@@ -1,0 +1,39 @@
+"""How a backend multiplies float32 matrices: found by multiplying, since settings say only what was asked for."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pillars.backends import backend
+from pillars.layers import linear
+
+__all__ = ["SINGLE", "Precision", "product_precision"]
+
+SINGLE = 2.0**-24  # the unit roundoff of float32
+
+
+class Precision(NamedTuple):
+    """The format that matrix products round their inputs to, and its unit roundoff."""
+
+    name: str
+    unit: float
+
+
+_FORMATS = (Precision("float32", SINGLE), Precision("tf32", 2.0**-11), Precision("bfloat16", 2.0**-8))
+
+
+def product_precision(name: str) -> Precision:
+    """Multiply 1 + 2⁻¹², then 1 + 2⁻⁹, by the identity: float32 keeps both, TF32 the second, bfloat16 neither.
+
+    The product goes through ``linear``, so that pillars' own policy is what is found; 256 x 256, since small products
+    may take another path than large ones.
+    """
+    home, host = backend(name), backend("numpy").xp
+    single = home.xp.float32
+    identity = home.asarray(host.eye(256), dtype=single)
+    for precision, bit in zip(_FORMATS, (2.0**-12, 2.0**-9), strict=False):
+        entry = 1.0 + bit
+        product = linear(home.asarray(host.full((256, 256), entry), dtype=single), identity)
+        if float(product[0, 0]) == entry:
+            return precision
+    return _FORMATS[-1]

@@ -1,0 +1,188 @@
+"""What a bench found: plain records, and their JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from pillars.measure._environment import Environment
+from pillars.measure._interval import Proportion
+from pillars.measure._timing import Timing
+
+__all__ = [
+    "BackendState",
+    "Bench",
+    "GradientRow",
+    "Job",
+    "JobRun",
+    "OperationRow",
+    "Reference",
+    "Side",
+    "as_json",
+]
+
+SCHEMA = "pillars.bench/1"
+
+
+class BackendState(NamedTuple):
+    """One backend asked for: whether it ran, on what, and why not.
+
+    Attributes
+    ----------
+    precision : how float32 products are computed on it ("float32", "tf32", ...).
+    """
+
+    name: str
+    ran: bool
+    version: str | None
+    devices: tuple[str, ...]
+    reason: str
+    precision: str
+
+
+class Reference(NamedTuple):
+    """The float64 run on NumPy, by the hand-derived gradient, that every run of the job is compared with."""
+
+    loss: float
+    accuracy: Proportion
+    steps: int
+    status: str
+
+
+class JobRun(NamedTuple):
+    """One descent: a backend and a way to the gradient.
+
+    Attributes
+    ----------
+    gradient : "hand-derived" or "autodiff".
+    loss, loss_error, loss_bound : the last training loss, its distance from the reference's, and what rounding allows.
+    parameter_error, parameter_bound : the same for all parameters together, in the 2-norm relative to the reference's.
+    accuracy : held-out.
+    disagreements : held-out samples whose predicted class differs from the reference's.
+    first, steady : seconds for the whole descent: the first time, and again.
+    error : why the run failed; empty where it did not.
+    """
+
+    backend: str
+    gradient: str
+    dtype: str
+    loss: float
+    loss_error: float
+    loss_bound: float
+    parameter_error: float
+    parameter_bound: float
+    accuracy: Proportion | None
+    disagreements: int
+    status: str
+    first: float
+    steady: Timing | None
+    ok: bool
+    error: str
+
+
+class Job(NamedTuple):
+    """Softmax regression on a data set.
+
+    Attributes
+    ----------
+    constant : names of the features that are constant on the training rows: centred, not scaled, and of no effect.
+    learning_rate, smoothness : 1/L and L, the bound on the loss's curvature that the rate is derived from.
+    steps : of gradient descent from zero.
+    """
+
+    data: str
+    rows: int
+    features: int
+    classes: int
+    train: int
+    held_out: int
+    constant: tuple[str, ...]
+    smoothness: float
+    learning_rate: float
+    steps: int
+    reference: Reference
+    runs: tuple[JobRun, ...]
+
+
+class OperationRow(NamedTuple):
+    """One operation at one size on one backend.
+
+    Attributes
+    ----------
+    error : max |y - y64| / max |y64| against the float64 body on the same inputs.
+    bound : what rounding allows, from dtype, size and conditioning.
+    transfer : seconds to bring the inputs from the host; None where they live there.
+    first : seconds of the first call, compilation included; steady: afterwards.
+    failure : why it did not run; empty where it did.
+    """
+
+    operation: str
+    size: str
+    shape: str
+    backend: str
+    dtype: str
+    kernel: str
+    error: float
+    bound: float
+    ok: bool
+    first: float | None
+    transfer: float | None
+    steady: Timing | None
+    failure: str
+
+
+class Side(NamedTuple):
+    """One way to a gradient: its error, and its time for value and gradient together."""
+
+    error: float
+    ok: bool
+    first: float | None
+    steady: Timing | None
+    failure: str
+
+
+class GradientRow(NamedTuple):
+    """An operation's gradient on one backend: the hand-derived one against automatic differentiation of the body."""
+
+    operation: str
+    size: str
+    shape: str
+    backend: str
+    dtype: str
+    bound: float
+    hand: Side
+    autodiff: Side
+
+
+class Bench(NamedTuple):
+    """Everything one run of `pillars bench` found."""
+
+    schema: str
+    quick: bool
+    environment: Environment
+    backends: tuple[BackendState, ...]
+    job: Job
+    operations: tuple[OperationRow, ...]
+    gradients: tuple[GradientRow, ...]
+    findings: tuple[str, ...]
+    seconds: float
+
+
+def as_json(result: Any) -> str:
+    """Any result record as JSON text: NamedTuples become objects, numbers that JSON lacks become null."""
+    return json.dumps(_plain(result), indent=1, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    fields = getattr(value, "_fields", None)
+    if fields is not None:
+        return {name: _plain(getattr(value, name)) for name in fields}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value

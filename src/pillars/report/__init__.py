@@ -1,0 +1,23 @@
+"""What people see on a terminal: the only home of tables. Needs rich (`pip install 'pillars[cli]'`)."""
+
+from __future__ import annotations
+
+from pillars.report._audit import print_audit
+from pillars.report._backends import print_backends, print_capabilities
+from pillars.report._bench import print_bench
+from pillars.report._console import error_console, output_console
+from pillars.report._progress import progress_bar
+from pillars.report._units import duration, error, times
+
+__all__ = [
+    "duration",
+    "error",
+    "error_console",
+    "output_console",
+    "print_audit",
+    "print_backends",
+    "print_bench",
+    "print_capabilities",
+    "progress_bar",
+    "times",
+]

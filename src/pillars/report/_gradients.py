@@ -1,0 +1,74 @@
+"""The gradients' table: hand-derived beside autodiff, a group of columns a backend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from pillars.measure import GradientRow, Side
+from pillars.report._console import plain_table
+from pillars.report._operations import faster
+from pillars.report._units import duration, error, times
+
+__all__ = ["gradient_table"]
+
+
+def gradient_table(rows: Sequence[GradientRow], names: Sequence[str], level: int = 0) -> Table:
+    """A row an operation and size; each level leaves out more columns."""
+    table = plain_table()
+    table.add_column("operation", no_wrap=True)
+    if level < 2:
+        table.add_column("inputs", no_wrap=True, style="dim")
+    for name in names:
+        table.add_column(Text.assemble((name, "bold"), "\nby hand\nerror"), justify="right", no_wrap=True)
+        table.add_column("\n\ntime", justify="right", no_wrap=True)
+        if level < 1:
+            table.add_column("\nautodiff\nerror", justify="right", no_wrap=True)
+        table.add_column("\n\ntime" if level < 1 else "\nautodiff\ntime", justify="right", no_wrap=True)
+        if level < 2:
+            table.add_column("\n\nfaster", no_wrap=True)
+    grid: dict[tuple[str, str], dict[str, GradientRow]] = {}
+    for row in rows:
+        grid.setdefault((row.size, row.operation), {})[row.backend] = row
+    size = ""
+    for (new, operation), found in grid.items():
+        if size != new:
+            table.add_row(Text(new, style="dim italic"))
+        size = new
+        cells: list[Text | str] = [operation]
+        if level < 2:
+            cells.append(next(iter(found.values())).shape)
+        for name in names:
+            cells += _cells(found[name], level) if name in found else [""] * (5 - level)
+        table.add_row(*cells)
+    return table
+
+
+def _cells(row: GradientRow, level: int) -> list[Text | str]:
+    best, ratio = faster({"hand": row.hand.steady, "auto": row.autodiff.steady})
+    cells: list[Text | str] = [_error(row.hand), _time(row.hand, best == "hand")]
+    if level < 1:
+        cells.append(_error(row.autodiff))
+    cells.append(_time(row.autodiff, best == "auto"))
+    if level < 2:
+        both = row.hand.steady is not None and row.autodiff.steady is not None
+        cells.append(
+            Text(f"{best} {times(ratio)}", style="green")
+            if best
+            else Text("even" if both else "", style="dim")
+        )
+    return cells
+
+
+def _error(side: Side) -> Text:
+    if side.failure:
+        return Text("failed", style="bold red")
+    return Text(error(side.error), style="" if side.ok else "bold red")
+
+
+def _time(side: Side, best: bool) -> Text:
+    if side.failure:
+        return Text("failed", style="bold red")
+    return Text(duration(side.steady.median if side.steady else None), style="green" if best else "")

@@ -1,0 +1,84 @@
+"""The operations' table: errors beside times, a group of columns a backend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from pillars.measure import OperationRow, Timing
+from pillars.report._console import plain_table
+from pillars.report._units import duration, error, percent, times
+
+__all__ = ["by_operation", "faster", "operation_table"]
+
+
+def operation_table(rows: Sequence[OperationRow], names: Sequence[str], level: int = 0) -> Table:
+    """A row an operation and size; each level leaves out more columns."""
+    table = plain_table()
+    table.add_column("operation", no_wrap=True)
+    if level < 2:
+        table.add_column("inputs", no_wrap=True, style="dim")
+    copied = {row.backend for row in rows if row.transfer is not None}
+    for name in names:
+        table.add_column(Text.assemble((name, "bold"), "\nerror"), justify="right", no_wrap=True)
+        if level < 1:
+            table.add_column("\nfirst", justify="right", no_wrap=True, style="dim")
+        if level < 1 and name in copied:
+            table.add_column("\ncopy", justify="right", no_wrap=True, style="dim")
+        table.add_column("\ntime", justify="right", no_wrap=True)
+        if level < 2:
+            table.add_column("\n±", justify="right", no_wrap=True, style="dim")
+    if len(names) > 1:
+        table.add_column("\nfaster", no_wrap=True)
+    size = ""
+    for (new, operation), found in by_operation(rows).items():
+        if size != new:
+            table.add_row(Text(new, style="dim italic"))
+        size = new
+        best, ratio = faster({name: row.steady for name, row in found.items()})
+        cells: list[Text | str] = [operation]
+        if level < 2:
+            cells.append(next(iter(found.values())).shape)
+        for name in names:
+            cells += _cells(found.get(name), name == best, name in copied, level)
+        if len(names) > 1:
+            cells.append(Text(f"{best} {times(ratio)}", style="green") if best else Text("even", style="dim"))
+        table.add_row(*cells)
+    return table
+
+
+def by_operation(rows: Sequence[OperationRow]) -> dict[tuple[str, str], dict[str, OperationRow]]:
+    """(size, operation) -> backend -> row, in the rows' order."""
+    grid: dict[tuple[str, str], dict[str, OperationRow]] = {}
+    for row in rows:
+        grid.setdefault((row.size, row.operation), {})[row.backend] = row
+    return grid
+
+
+def faster(timings: Mapping[str, Timing | None]) -> tuple[str, float]:
+    """The fastest, and by how much; ("", 1.0) where the two best overlap in their quartiles, or one ran alone."""
+    ran = sorted((timing.median, name, timing) for name, timing in timings.items() if timing is not None)
+    if len(ran) < 2:
+        return "", 1.0
+    (first, name, ours), (second, _, theirs) = ran[:2]
+    if ours.high >= theirs.low or second < 1.05 * first:
+        return "", 1.0
+    return name, second / first
+
+
+def _cells(row: OperationRow | None, best: bool, copied: bool, level: int) -> list[Text | str]:
+    missing = row is None or bool(row.failure)
+    if row is None or missing:
+        mark = Text("-", style="dim") if row is None else Text("failed", style="bold red")
+        return [mark, *[""] * (1 + (level < 1) + (level < 1 and copied) + (level < 2))]
+    cells: list[Text | str] = [Text(error(row.error), style="" if row.ok else "bold red")]
+    if level < 1:
+        cells.append(duration(row.first))
+    if level < 1 and copied:
+        cells.append(duration(row.transfer))
+    cells.append(Text(duration(row.steady.median if row.steady else None), style="green" if best else ""))
+    if level < 2:
+        cells.append(percent(row.steady.spread) if row.steady else "")
+    return cells

@@ -1,0 +1,101 @@
+"""The bench in words: who is faster by how much, what a hand-derived gradient saves, and the verdict."""
+
+from __future__ import annotations
+
+import statistics
+
+from rich.text import Text
+
+from pillars.measure import Bench
+from pillars.report._operations import faster
+from pillars.report._units import times
+
+__all__ = ["gradient_line", "noise_line", "speed_lines", "verdict"]
+
+_WIDE = 0.3
+
+
+def speed_lines(bench: Bench) -> list[Text]:
+    """A line a size: on how many operations each backend is the fastest, and where by most."""
+    lines: list[Text] = []
+    names = [state.name for state in bench.backends if state.ran]
+    if len(names) < 2:
+        return lines
+    for size in dict.fromkeys(row.size for row in bench.operations):
+        rows = [row for row in bench.operations if row.size == size]
+        wins: dict[str, list[tuple[float, str]]] = {name: [] for name in names}
+        operations = list(dict.fromkeys(row.operation for row in rows))
+        for operation in operations:
+            best, ratio = faster({row.backend: row.steady for row in rows if row.operation == operation})
+            if best:
+                wins[best].append((ratio, operation))
+        parts = []
+        for name, won in wins.items():
+            if won:
+                ratio, operation = max(won)
+                parts.append(
+                    f"{name} is faster on {len(won)} of {len(operations)} (most on {operation}, {times(ratio)})"
+                )
+        even = len(operations) - sum(map(len, wins.values()))
+        parts += [f"{even} even"] if even else []
+        lines.append(Text(f"{size.capitalize()} sizes: {', '.join(parts)}."))
+    return lines
+
+
+def gradient_line(bench: Bench) -> Text:
+    """The median saving of the hand-derived gradient, by backend."""
+    parts = []
+    for name in dict.fromkeys(row.backend for row in bench.gradients):
+        ratios = [
+            row.autodiff.steady.median / row.hand.steady.median
+            for row in bench.gradients
+            if row.backend == name and row.hand.steady is not None and row.autodiff.steady is not None
+        ]
+        if ratios:
+            middle = statistics.median(ratios)
+            word = (
+                f"{times(middle)} faster"
+                if middle >= 1.05
+                else f"{times(1 / middle)} slower"
+                if middle < 0.95
+                else "even"
+            )
+            parts.append(f"{name} {word} ({times(min(ratios))} to {times(max(ratios))})")
+    return Text(
+        f"Hand-derived gradients against autodiff, median (range): {', '.join(parts)}." if parts else ""
+    )
+
+
+def verdict(bench: Bench) -> Text:
+    """One line: does everything agree, and can the times be trusted."""
+    ran = [state.name for state in bench.backends if state.ran]
+    left = [state.name for state in bench.backends if not state.ran]
+    checks = len(bench.job.runs) + len(bench.operations) + 2 * len(bench.gradients)
+    tail = f"; {', '.join(left)} not run" if left else ""
+    tail += f" ({bench.seconds:.0f} s)."
+    if bench.findings:
+        wrong = f"✘ {len(bench.findings)} of {checks} results are wrong or missing on {', '.join(ran)}{tail}"
+        return Text(wrong, style="bold red")
+    who = (
+        " and ".join(ran) + " agree"
+        if len(ran) == 2
+        else ", ".join(ran) + (" agree" if len(ran) > 2 else " agrees")
+    )
+    return Text(
+        f"✔ {who} with the float64 reference: all {checks} results within rounding{tail}", style="bold green"
+    )
+
+
+def noise_line(bench: Bench) -> Text | None:
+    """Why the times are not to be trusted: a machine busy before, repeats far apart; None where all was quiet."""
+    where = bench.environment
+    spreads = [row.steady.spread for row in bench.operations if row.steady is not None]
+    wide = sum(spread > _WIDE for spread in spreads)
+    reasons = []
+    if where.load is not None and where.load > where.cores:
+        reasons.append(f"load {where.load:.1f} on {where.cores} cores before it began")
+    if 4 * wide > len(spreads):
+        reasons.append(f"{wide} of {len(spreads)} times vary by over {100 * _WIDE:.0f}%")
+    if not reasons:
+        return None
+    return Text(f"The machine was noisy ({', '.join(reasons)}): distrust small ratios.", style="yellow")

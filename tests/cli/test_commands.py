@@ -1,0 +1,245 @@
+"""Every command: JSON clean, exit status right, errors told in one message."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from pillars import ShapeError, measure
+from pillars.backends import Availability, available
+from pillars.cli._app import app
+
+runner = CliRunner()
+
+
+def run(*arguments: str) -> Result:
+    return runner.invoke(app, list(arguments))
+
+
+def process(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pillars.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """Two blobs, 40 rows, as CSV with a named target."""
+    draw = np.random.default_rng(0)
+    kind = np.arange(40) % 2
+    x = draw.normal(size=(40, 3)) + 4 * kind[:, None]
+    path = tmp_path / "blobs.csv"
+    rows = [",".join(f"{v:.5f}" for v in row) + f",{'ab'[k]}" for row, k in zip(x, kind, strict=True)]
+    path.write_text("\n".join(["u,v,w,kind", *rows]), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The bench with one workload, for tests of everything around it."""
+    module = sys.modules["pillars.measure._bench"]
+    monkeypatch.setattr(
+        module, "workloads", lambda **options: iter([next(_all(**options))._replace(size="large")])
+    )
+    return
+
+
+def _all(**options: Any) -> Iterator[Any]:
+    from pillars.measure._workloads import workloads
+
+    return workloads(**options)
+
+
+def test_backends_and_its_json() -> None:
+    states = available()
+    text = run("backends")
+    assert text.exit_code == 0
+    found = run("backends", "--json")
+    assert found.exit_code == 0
+    listed = json.loads(found.stdout)
+    assert listed.keys() == states.keys()
+    for name, state in states.items():
+        assert listed[name]["usable"] == state.usable
+        assert name in text.stdout
+
+
+@pytest.mark.parametrize("name", ["numpy", "cupy", "jax"])
+def test_one_backend_and_the_status(name: str) -> None:
+    usable = available()[name].usable
+    found = run("backends", "--backend", name, "--json")
+    assert list(json.loads(found.stdout)) == [name]
+    assert found.exit_code == (0 if usable else 1)
+
+
+def test_capabilities_cover_every_room() -> None:
+    rows = json.loads(run("backends", "--capabilities", "--json").stdout)
+    named = {row["operation"] for row in rows}
+    assert {"probability.softmax", "layers.linear", "calculus.mean_squared_error", "random.bits"} <= named
+    assert {row["level"] for row in rows} <= {"native", "generic", "no"}
+    assert all(row["reason"] for row in rows if row["level"] == "no")
+    one = json.loads(run("backends", "--capabilities", "--json", "--backend", "numpy").stdout)
+    assert one == [row for row in rows if row["backend"] == "numpy"]
+    assert "probability.softmax" in run("backends", "--capabilities").stdout
+
+
+MISUSE = {
+    "an unknown option": (("bench", "--no-such"), "No such option"),
+    "an unknown backend": (
+        ("bench", "--backends", "numpy,tensorflow"),
+        "got 'tensorflow', expected some of 'numpy'",
+    ),
+    "both backend options": (("bench", "--backend", "numpy", "--backends", "jax"), "not both"),
+    "no name in the list": (("bench", "--backends", ","), "names no backend"),
+    "a target without data": (("bench", "--target", "y"), "--data"),
+    "a file that is not there": (
+        ("bench", "--data", "none.csv"),
+        "'none.csv', expected a file; there is none",
+    ),
+    "an unknown backend, of one": (("backends", "--backend", "torch"), "expected one of"),
+    "an unknown backend to audit": (("audit", "--backend", "torch"), "got 'torch'"),
+}
+
+
+@pytest.mark.parametrize("case", MISUSE)
+@pytest.mark.parametrize("as_json", [False, True])
+def test_misuse_exits_with_2_and_says_how(case: str, as_json: bool) -> None:
+    arguments, message = MISUSE[case]
+    found = run(*arguments, *["--json"] * as_json)
+    assert found.exit_code == 2
+    assert found.stdout == ""
+    assert message in " ".join(found.stderr.replace("│", " ").split())
+    assert "Traceback" not in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "", "is empty"),
+        ("a.csv", "u,v,y\n1,2,0\n1,x,1\n", "'x' in column 'v', line 3"),
+        ("a.csv", "u,y\n1,0\n2,0\n", "one class"),
+        ("a.csv", "u,y\n1,0\n,0\n", "missing value in column 'u', line 3"),
+        ("a.dat", "1,2\n", "expected a name that ends in"),
+        ("a.npy", "not an array", "a.npy"),
+        ("a.parquet", "not parquet", "a.parquet"),
+    ],
+)
+def test_a_bad_file_is_one_line_and_exit_2(tmp_path: Path, name: str, content: str, message: str) -> None:
+    path = tmp_path / name
+    path.write_text(content, encoding="utf-8")
+    found = run("bench", "--data", str(path))
+    assert found.exit_code == 2
+    assert found.stdout == ""
+    assert found.stderr.startswith("pillars bench: load_table: got ")
+    assert found.stderr.count("\n") == 1
+    assert message in found.stderr
+
+
+def test_an_unusable_backend_alone_is_told_with_its_reason() -> None:
+    if available()["cupy"].usable:
+        pytest.skip("CuPy is usable here")
+    found = run("bench", "--backends", "cupy")
+    assert found.exit_code == 2
+    assert available()["cupy"].reason in found.stderr
+
+
+def test_an_error_of_pillars_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **options: object) -> None:
+        raise ShapeError("softmax: got this, expected that. Do this.")
+
+    monkeypatch.setattr(measure, "run_bench", refuse)
+    found = run("bench")
+    assert (found.exit_code, found.stdout) == (2, "")
+    assert found.stderr == "pillars bench: softmax: got this, expected that. Do this.\n"
+
+
+def test_a_bug_shows_its_trace_and_is_no_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object, **options: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(measure, "run_bench", fail)
+    found = run("bench")
+    assert (found.exit_code, found.stdout) == (2, "")
+    assert "ZeroDivisionError: a bug" in found.stderr
+    assert "Traceback" in found.stderr
+
+
+def test_an_interrupt_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(measure, "run_bench", stop)
+    found = run("bench")
+    assert (found.exit_code, found.stdout, found.stderr) == (130, "", "pillars bench: interrupted\n")
+
+
+@pytest.mark.usefixtures("small")
+def test_bench_on_a_users_table(table: Path) -> None:
+    found = run("bench", "--quick", "--backend", "numpy", "--data", str(table), "--json")
+    assert found.exit_code == 0, found.stderr
+    job = json.loads(found.stdout)["job"]
+    assert (job["data"], job["rows"], job["features"], job["classes"]) == ("blobs.csv", 40, 3, 2)
+    assert [run["accuracy"]["estimate"] for run in job["runs"]] == [1.0, 1.0]
+    text = run("bench", "--quick", "--backend", "numpy", "--data", str(table), "--target", "kind")
+    assert text.exit_code == 0
+    assert "blobs.csv: softmax regression" in text.stdout
+    assert text.stdout.splitlines()[-1].startswith("✔ numpy agrees")
+
+
+@pytest.mark.usefixtures("small")
+def test_a_backend_that_is_not_installed_is_reported_and_the_rest_runs(
+    monkeypatch: pytest.MonkeyPatch, table: Path
+) -> None:
+    reason = "jax is not installed: pip install 'pillars[jax]'"
+    states = {"numpy": available()["numpy"], "jax": Availability(False, None, (), reason)}
+    monkeypatch.setattr(sys.modules["pillars.measure._bench"], "available", lambda: states)
+    found = run("bench", "--quick", "--data", str(table))
+    assert found.exit_code == 0, found.stdout
+    assert f"jax    not run: {reason}" in found.stdout
+    assert "jax not run" in found.stdout.splitlines()[-1]
+
+
+@pytest.mark.usefixtures("small")
+def test_a_finding_exits_with_1(monkeypatch: pytest.MonkeyPatch, table: Path) -> None:
+    module = sys.modules["pillars.measure._parity"]
+    monkeypatch.setattr(module, "relative_error", lambda found, expected: 0.5)
+    arguments = ("bench", "--quick", "--backend", "numpy", "--data", str(table))
+    found = run(*arguments)
+    assert found.exit_code == 1
+    assert "softmax 64×10, numpy: error 5.0e-01" in found.stdout
+    assert found.stdout.splitlines()[-1].startswith("✘")
+    as_json = run(*arguments, "--json")
+    assert as_json.exit_code == 1
+    assert json.loads(as_json.stdout)["findings"]
+
+
+def test_the_quick_bench_whole_as_a_process() -> None:
+    done = process("bench", "--quick", "--json")
+    assert done.returncode == 0, done.stderr + done.stdout[-2000:]
+    assert done.stderr == ""
+    found = json.loads(done.stdout)
+    states = available()
+    ran = [name for name, state in states.items() if state.usable]
+    assert found["schema"] == "pillars.bench/1"
+    assert {state["name"]: state["ran"] for state in found["backends"]} == {
+        n: s.usable for n, s in states.items()
+    }
+    assert all(state["reason"] for state in found["backends"] if not state["ran"])
+    assert [(run["backend"], run["gradient"]) for run in found["job"]["runs"]] == [
+        (name, way) for name in ran for way in ("hand-derived", "autodiff")
+    ]
+    shares = {(run["accuracy"]["successes"], run["accuracy"]["n"]) for run in found["job"]["runs"]}
+    assert len(shares) == 1
+    assert len(found["operations"]) == 2 * len(found["gradients"]) == 26 * len(ran)
+    for row in found["operations"]:
+        assert row["error"] <= row["bound"]
+        assert row["first"] > 0
+        assert row["steady"]["median"] > 0
+        assert (row["transfer"] is None) == (row["backend"] == "numpy")
+    assert found["environment"]["packages"]["numpy"] == np.__version__
