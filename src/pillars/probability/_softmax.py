@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
-from pillars._errors import ShapeError
+from pillars._errors import DTypeError, ShapeError
 from pillars._typing import Array, Number
 from pillars.backends import Call, Draw, namespace, operation
 
@@ -33,9 +34,11 @@ def logits_and_axes(draw: Draw) -> Call:
 
 def check_axis(name: str, x: Any, axis: int) -> None:
     """Refuse an axis that the array does not have, or one without classes."""
+    if not isinstance(axis, int):  # a tuple's type is looked at on the way here, what is in it is not
+        raise DTypeError(f"{name}: axis names {axis!r}, expected integers such as (0, 1).")
     if not -x.ndim <= axis < x.ndim:
-        remedy = "Pass an array of at least one axis." if x.ndim == 0 else f"Pass an axis in [-{x.ndim}, {x.ndim})."
-        raise ShapeError(f"{name}: axis is {axis}, but x has shape {tuple(x.shape)}. {remedy}")
+        range_of = "an array of at least one axis" if x.ndim == 0 else f"one in [-{x.ndim}, {x.ndim})"
+        raise ShapeError(f"{name}: axis is {axis}, expected {range_of}: x has shape {tuple(x.shape)}.")
     if x.shape[axis] == 0:
         raise ShapeError(
             f"{name}: x has shape {tuple(x.shape)}, expected at least one class on axis {axis}. "
@@ -43,15 +46,42 @@ def check_axis(name: str, x: Any, axis: int) -> None:
         )
 
 
-def _check_temperature(name: str, temperature: Any) -> None:
-    if isinstance(temperature, float) and not temperature > 0.0:
-        raise ShapeError(
-            f"{name}: temperature is {temperature}, expected a number above 0. "
-            "As it goes to 0 the answer goes to the argmax: use that."
+def check_temperature(name: str, temperature: Any) -> None:
+    """Refuse a temperature that is not a finite number above 0; a traced one cannot be looked at."""
+    if isinstance(temperature, float) and not 0.0 < temperature < inf:
+        remedy = (
+            "As it grows the answer goes to the uniform one: use that."
+            if temperature > 0.0
+            else "As it goes to 0 the answer goes to the argmax: use that."
         )
+        raise ShapeError(f"{name}: temperature is {temperature}, expected a finite number above 0. {remedy}")
 
 
-@operation(domain=logits_and_axis)
+def tempered(x: Any, axis: Any, temperature: Any) -> Any:
+    """(x − max x)/T: never positive, and 0 somewhere, so that no exponential of it overflows and no sum is 0."""
+    xp = namespace(x)
+    return (x - xp.max(x, axis=axis, keepdims=True)) / temperature
+
+
+def finite_logits(z: Any) -> Any:
+    """z with 0 for −inf: a class that cannot be is so at every temperature."""
+    xp = namespace(z)
+    return xp.where(z == -xp.inf, xp.zeros_like(z), z)
+
+
+def _slope_along(tangents: Any, x: Any, axis: int, temperature: Any) -> Any:
+    """The tangent of (x − max x)/T up to a constant along the axis, which no member of the family sees."""
+    dz = None
+    if tangents.x is not None:
+        dz = tangents.x / temperature
+    if tangents.temperature is not None:
+        warming = finite_logits(tempered(x, axis, temperature)) * (tangents.temperature / temperature)
+        dz = -warming if dz is None else dz - warming
+    return dz
+
+
+# JAX takes the rules of this family: three times faster than differentiating through the body's max.
+@operation(domain=logits_and_axis, jax_derivative="jvp")
 def softmax(x: Array, /, *, axis: int = -1, temperature: Number = 1.0) -> Array:
     r"""Probabilities of a categorical distribution from its logits.
 
@@ -65,7 +95,8 @@ def softmax(x: Array, /, *, axis: int = -1, temperature: Number = 1.0) -> Array:
 
     Returns
     -------
-    array like `x`: same shape, dtype, device. In [0, 1]; sums to 1 along `axis` within a few eps.
+    array like `x`: same shape, dtype, device. In [0, 1], each within (|z| + 8 + √k)·eps of the true value, relative,
+    with z = (x − m)/T; sums to 1 along `axis` within 4 eps·√k.
 
     Raises
     ------
@@ -91,28 +122,32 @@ def softmax(x: Array, /, *, axis: int = -1, temperature: Number = 1.0) -> Array:
     array([0.864, 0.117, 0.019])
     """
     xp = namespace(x)
-    e = xp.exp((x - xp.max(x, axis=axis, keepdims=True)) / temperature)
+    e = xp.exp(tempered(x, axis, temperature))
     return e / xp.sum(e, axis=axis, keepdims=True)
 
 
 @softmax.check
 def _(x: Any, /, *, axis: int, temperature: Any) -> None:
     check_axis("softmax", x, axis)
-    _check_temperature("softmax", temperature)
+    check_temperature("softmax", temperature)
 
 
 @softmax.vjp
 def _(g: Any, y: Any, x: Any, /, *, axis: int, temperature: Any, needs: Any) -> Any:
     xp = namespace(y)
-    # the reduction is shift-free: subtracting the mean cotangent first keeps dz exact where g is nearly constant
-    dz = y * (g - xp.sum(g * y, axis=axis, keepdims=True)) / temperature
+    dx = y * (g - xp.sum(g * y, axis=axis, keepdims=True)) / temperature
     if not needs.temperature:
-        return dz, None
-    shifted = x - xp.max(x, axis=axis, keepdims=True)
-    return dz, -xp.sum(xp.where(y > 0, dz * shifted, xp.zeros_like(y))) / temperature
+        return dx, None
+    return dx, -xp.sum(dx * finite_logits(tempered(x, axis, temperature)))
 
 
-@operation(domain=logits_and_axis)
+@softmax.jvp
+def _(tangents: Any, y: Any, x: Any, /, *, axis: int, temperature: Any) -> Any:
+    dz = _slope_along(tangents, x, axis, temperature)
+    return y * (dz - namespace(y).sum(y * dz, axis=axis, keepdims=True))
+
+
+@operation(domain=logits_and_axis, jax_derivative="jvp")
 def log_softmax(x: Array, /, *, axis: int = -1, temperature: Number = 1.0) -> Array:
     r"""Log-probabilities of a categorical distribution from its logits.
 
@@ -148,28 +183,33 @@ def log_softmax(x: Array, /, *, axis: int = -1, temperature: Number = 1.0) -> Ar
     array([-1000.,     0.])
     """
     xp = namespace(x)
-    z = (x - xp.max(x, axis=axis, keepdims=True)) / temperature
+    z = tempered(x, axis, temperature)
     return z - xp.log(xp.sum(xp.exp(z), axis=axis, keepdims=True))
 
 
 @log_softmax.check
 def _(x: Any, /, *, axis: int, temperature: Any) -> None:
     check_axis("log_softmax", x, axis)
-    _check_temperature("log_softmax", temperature)
+    check_temperature("log_softmax", temperature)
 
 
 @log_softmax.vjp
 def _(g: Any, y: Any, x: Any, /, *, axis: int, temperature: Any, needs: Any) -> Any:
     xp = namespace(y)
-    dz = (g - xp.exp(y) * xp.sum(g, axis=axis, keepdims=True)) / temperature
+    dx = (g - xp.exp(y) * xp.sum(g, axis=axis, keepdims=True)) / temperature
     if not needs.temperature:
-        return dz, None
-    shifted = x - xp.max(x, axis=axis, keepdims=True)
-    # an entry of -inf has a log-probability of -inf at every temperature
-    return dz, -xp.sum(xp.where(shifted > -xp.inf, dz * shifted, xp.zeros_like(y))) / temperature
+        return dx, None
+    return dx, -xp.sum(dx * finite_logits(tempered(x, axis, temperature)))
 
 
-@operation(domain=logits_and_axes)
+@log_softmax.jvp
+def _(tangents: Any, y: Any, x: Any, /, *, axis: int, temperature: Any) -> Any:
+    xp = namespace(y)
+    dz = _slope_along(tangents, x, axis, temperature)
+    return dz - xp.sum(xp.exp(y) * dz, axis=axis, keepdims=True)
+
+
+@operation(domain=logits_and_axes, jax_derivative="jvp")
 def logsumexp(x: Array, /, *, axis: int | tuple[int, ...] | None = -1, keepdims: bool = False) -> Array:
     r"""Logarithm of a sum of exponentials, without overflow.
 
@@ -210,25 +250,42 @@ def logsumexp(x: Array, /, *, axis: int | tuple[int, ...] | None = -1, keepdims:
     y = m + xp.log(xp.sum(xp.exp(x - m), axis=axis, keepdims=True))
     if keepdims:
         return y
-    return xp.squeeze(y, axis=tuple(range(x.ndim)) if axis is None else axis)
+    return xp.squeeze(y, axis=_axes(x, axis))
 
 
 @logsumexp.check
 def _(x: Any, /, *, axis: int | tuple[int, ...] | None, keepdims: bool) -> None:
-    axes = tuple(range(x.ndim)) if axis is None else (axis if isinstance(axis, tuple) else (axis,))
+    axes = _axes(x, axis)
     if x.ndim == 0:
-        raise ShapeError("logsumexp: x has shape (), expected at least one axis. A single number is its own answer.")
+        raise ShapeError(
+            "logsumexp: x has shape (), expected at least one axis. A single number is its own answer."
+        )
     for one in axes:
         check_axis("logsumexp", x, one)
     if len({one % x.ndim for one in axes}) != len(axes):
-        raise ShapeError(f"logsumexp: axis is {axis}, which names an axis twice. Name each once.")
+        raise ShapeError(f"logsumexp: axis is {axis}, expected each axis once.")
 
 
 @logsumexp.vjp
 def _(g: Any, y: Any, x: Any, /, *, axis: Any, keepdims: bool, needs: Any) -> Any:
-    xp = namespace(y)
+    xp = namespace(x)
     if not keepdims:
-        axes = tuple(range(x.ndim)) if axis is None else (axis if isinstance(axis, tuple) else (axis,))
-        for one in sorted(one % x.ndim for one in axes):
-            g, y = xp.expand_dims(g, axis=one), xp.expand_dims(y, axis=one)
-    return (g * xp.exp(x - y),)
+        for one in sorted(one % x.ndim for one in _axes(x, axis)):
+            g = xp.expand_dims(g, axis=one)
+    return (g * _probabilities(x, axis),)
+
+
+@logsumexp.jvp
+def _(tangents: Any, y: Any, x: Any, /, *, axis: Any, keepdims: bool) -> Any:
+    return namespace(x).sum(tangents.x * _probabilities(x, axis), axis=axis, keepdims=keepdims)
+
+
+def _axes(x: Any, axis: Any) -> tuple[int, ...]:
+    return tuple(range(x.ndim)) if axis is None else (axis if isinstance(axis, tuple) else (axis,))
+
+
+def _probabilities(x: Any, axis: Any) -> Any:
+    """The gradient of logsumexp; not exp(x − y), whose error is that of y: 6e-4 at 10,000 in float32."""
+    xp = namespace(x)
+    e = xp.exp(tempered(x, axis, 1))
+    return e / xp.sum(e, axis=axis, keepdims=True)
