@@ -1,0 +1,5 @@
+"""Moments, tests, intervals, resampling, comparison, metrics."""
+
+from __future__ import annotations
+
+__all__: list[str] = []
