@@ -9,7 +9,6 @@ KERNELS: dict[str, str] = {
     "layers.silu": "elementwise:silu",
     "probability.cross_entropy": "softmax:cross_entropy",
     "probability.erf": "elementwise:erf",
-    "probability.log_sigmoid": "elementwise:log_sigmoid",
     "probability.log_softmax": "softmax:log_softmax",
     "probability.ndtr": "elementwise:ndtr",
     "probability.softmax": "softmax:softmax",

@@ -15,7 +15,7 @@ from pillars.backends._kernels import kernel
 from pillars.backends._record import records
 from pillars.backends._threads import pool_map
 
-__all__ = ["erf", "gelu", "log_sigmoid", "ndtr", "silu"]
+__all__ = ["erf", "gelu", "ndtr", "silu"]
 
 _BLOCK = 16384
 _LARGE = 1 << 20  # a body of few ufuncs gains only where its temporaries leave the last-level cache
@@ -52,13 +52,11 @@ def ndtr(x: Any, /) -> Any:
     return _in_blocks("probability.ndtr", x, {})
 
 
-@kernel(minimum_size=_LARGE, eligible=_contiguous)
-def log_sigmoid(x: Any, /) -> Any:
-    """log_sigmoid, block by block."""
-    return _in_blocks("probability.log_sigmoid", x, {})
+def _by_tanh(x: Any, /, *, approximate: bool) -> str | None:
+    return _contiguous(x) if approximate else "the exact form's time is in ndtr, which has a kernel"
 
 
-@kernel(minimum_size=2 * _BLOCK, eligible=_contiguous)
+@kernel(minimum_size=1 << 18, eligible=_by_tanh)
 def gelu(x: Any, /, *, approximate: bool) -> Any:
     """gelu, block by block."""
     return _in_blocks("layers.gelu", x, {"approximate": approximate})
