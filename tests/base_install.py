@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-EXTRAS = ("jax", "cupy", "typer", "rich", "narwhals", "pyarrow", "matplotlib", "jinja2")
+EXTRAS = ("jax", "cupy", "typer", "rich", "pyarrow", "matplotlib", "jinja2")
 
 
 @pytest.mark.parametrize("name", EXTRAS)

@@ -35,7 +35,13 @@ def test_every_cell_is_there_once_with_a_reason():
 def test_the_table_says_what_the_record_says():
     record = pillars.softmax.record
     assert capability(record, "numpy", "jit").level == "no"
-    assert capability(record, "numpy", "grad") == (record.name, "numpy", "grad", "native", "hand-derived gradient")
+    assert capability(record, "numpy", "grad") == (
+        record.name,
+        "numpy",
+        "grad",
+        "native",
+        "hand-derived gradient",
+    )
     assert capability(record, "numpy", "vmap").level == "generic"
     assert capability(record, "jax", "jit").level == "native"
 

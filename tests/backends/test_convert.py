@@ -58,7 +58,10 @@ def test_a_frame_becomes_its_values_and_words_are_refused_by_column():
 
 def test_jax_round_trip_of_a_tree():
     jax = pytest.importorskip("jax")
-    tree = {"weight": np.arange(6.0, dtype=np.float32).reshape(2, 3), "rest": (np.ones(2, np.float32), None, 3)}
+    tree = {
+        "weight": np.arange(6.0, dtype=np.float32).reshape(2, 3),
+        "rest": (np.ones(2, np.float32), None, 3),
+    }
     there = pillars.move(tree, "jax")
     assert isinstance(there["weight"], jax.Array)
     assert there["rest"][1:] == (None, 3)
@@ -106,5 +109,5 @@ def test_moving_to_a_second_device_is_explicit():
 def test_a_torch_tensor_comes_in_by_dlpack_and_a_graph_is_refused():
     torch = pytest.importorskip("torch")
     np.testing.assert_array_equal(pillars.asarray(torch.arange(3.0)), [0.0, 1.0, 2.0])
-    with pytest.raises(pillars.BackendError, match="detach|Detach"):
+    with pytest.raises(pillars.BackendError, match=r"detach|Detach"):
         pillars.asarray(torch.ones(2, requires_grad=True))

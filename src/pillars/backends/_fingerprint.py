@@ -29,6 +29,8 @@ _LARGEST = 1 << 26  # bytes of a captured host array that are worth reading in e
 _LIBRARIES = frozenset({"jax", "jaxlib", "numpy", "pillars", "array_api_compat", "array_api_extra"}) | (
     sys.stdlib_module_names - {"__main__"}
 )
+_UNTOLD = object()
+_OBJECTS = frozenset({"jax", "jaxlib", "pillars"})
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), slice)
 
 
@@ -84,10 +86,12 @@ def fingerprint(*functions: Any) -> Any:
         return None
 
 
-def _library(name: str | None) -> bool:
-    return (name or "").partition(".")[0] in _LIBRARIES and not (name or "").startswith(
-        ("numpy.random", "random")
-    )
+def _root(module: str | None) -> str:
+    return (module or "").partition(".")[0]
+
+
+def _library(module: str | None) -> bool:
+    return _root(module) in _LIBRARIES
 
 
 def _of(x: Any, seen: dict[int, int]) -> Any:
@@ -121,18 +125,12 @@ def _fixed(x: Any, seen: dict[int, int]) -> Any:
     elif isinstance(x, (types.BuiltinFunctionType, types.MethodWrapperType)):
         known = x.__self__ is None or isinstance(x.__self__, types.ModuleType)
     else:
-        known = (
-            _library(type(x).__module__)
-            and not isinstance(x, types.MethodType)
-            and not hasattr(x, "__next__")
-        )
+        # instances of anything else, the standard library's containers among them, may change
+        known = isinstance(x, (np.ufunc, np.dtype)) or _root(type(x).__module__) in _OBJECTS
         wrapped = getattr(x, "__wrapped__", None)
         if known and wrapped is not None and not _library(getattr(wrapped, "__module__", None)):
-            if (
-                type(x).__name__ != "PjitFunction"
-            ):  # jax.jit holds nothing else of the user's; custom rules do
-                raise _Unknown
-            return _Same(type(x)), _of(wrapped, seen)
+            # jax.jit holds the user's function and nothing else of theirs; custom derivative rules hold more
+            return _Same(type(x)), _of(wrapped if type(x).__name__ == "PjitFunction" else _UNTOLD, seen)
     if not known:
         raise _Unknown
     return _Same(x)

@@ -59,6 +59,8 @@ class NumpyBackend(EagerBackend):
         return np.errstate(all="ignore")
 
     def as_arrays(self, result: Any) -> Any:
+        if isinstance(result, (np.generic, np.ndarray)):  # walking a tree of one leaf costs more than dispatch may
+            return np.asarray(result)
         return tree_map(np.asarray, result)
 
     def entry(self, record: Any, kinds: tuple[type, ...], traced_number: bool) -> Callable[..., Any]:

@@ -1,0 +1,131 @@
+"""What the eager and the compiled loop of a descent have in common: the plan, its evaluations, its batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from pillars._errors import DTypeError, ShapeError
+from pillars.backends import (
+    Backend,
+    dtype_kind,
+    dtype_name,
+    tree_flatten,
+    tree_leaves,
+    tree_map,
+    tree_unflatten,
+)
+from pillars.calculus._optimizers import Optimizer
+from pillars.calculus._parameters import matching_leaves
+from pillars.random import fold_in, permutation
+
+__all__ = ["Metrics", "Plan", "rows_of"]
+
+
+class Metrics(NamedTuple):
+    """What a callback is shown: the last step's loss (before it), learning rate and gradient norm, as floats."""
+
+    loss: float
+    learning_rate: float
+    grad_norm: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A descent's fixed part: what a compiled loop is compiled for."""
+
+    home: Backend
+    loss: Callable[..., Any]
+    gradient: Callable[..., Any] | None
+    optimizer: Optimizer
+    steps: int
+    rows: int  # of the data, where batches are drawn; else 0
+    batch_size: int | None
+
+    def value(self, params: Any, *batch: Any) -> Any:
+        """The loss, made sure to be one real number."""
+        y = self.loss(params, *batch)
+        if isinstance(y, (int, float)):
+            return self.home.asarray(float(y))
+        shape = getattr(y, "shape", None)
+        if shape is None:
+            raise DTypeError(f"gradient_descent: loss returned {type(y).__name__}, expected a 0-d array.")
+        if shape != ():
+            raise ShapeError(
+                f"gradient_descent: loss returned shape {tuple(shape)}, expected one number, (). "
+                "Take the mean, or the sum, over its entries."
+            )
+        if dtype_kind(y.dtype) not in ("float", "half"):
+            raise DTypeError(
+                f"gradient_descent: loss returned dtype {dtype_name(y.dtype)}, expected a real floating number."
+            )
+        return y
+
+    def evaluator(self) -> Callable[..., tuple[Any, list[Any]]]:
+        """(params, batch) -> the loss and the gradient's leaves, like the parameters'."""
+        home, gradient = self.home, self.gradient
+        if gradient is None:
+            both = home.value_and_grad(self.value)
+
+            def automatic(params: Any, batch: Any) -> tuple[Any, list[Any]]:
+                value, grads = both(params, *batch)
+                return value, tree_leaves(grads)
+
+            return automatic
+
+        def by_hand(params: Any, batch: Any) -> tuple[Any, list[Any]]:
+            grads = gradient(params, *batch)
+            return self.value(params, *batch), matching_leaves(
+                "gradient_descent: gradient", grads, params, home
+            )
+
+        return by_hand
+
+    def implied(self, growth: Any, rate: Any) -> tuple[Any, Any] | None:
+        """What a steady growth of the error says of the curvature: the optimiser's formula, if it has one."""
+        rule = getattr(self.optimizer.update, "rule", None)
+        return None if rule is None else rule.implied(growth, rate)
+
+    @property
+    def batches(self) -> int:
+        """Batches in an epoch; the rows that are left over wait for another epoch's order."""
+        return self.rows // self.batch_size if self.batch_size else 1
+
+    def order(self, key: Any, epoch: Any) -> Any:
+        """The order of the rows in one epoch."""
+        if isinstance(epoch, int):
+            epoch = self.home.asarray(epoch, dtype=self.home.xp.int32, device=self.home.device_of(key))
+        return permutation(fold_in(key, epoch), self.rows)
+
+    def batch(self, data: Any, order: Any, number: Any) -> Any:
+        """Batch `number` of an epoch: its rows of every array that has rows."""
+        assert self.batch_size is not None
+        xp = self.home.xp
+        places = xp.arange(self.batch_size, dtype=order.dtype, device=self.home.device_of(order))
+        chosen = xp.take(order, number * self.batch_size + places, axis=0)
+        return tree_map(lambda x: xp.take(x, chosen, axis=0) if getattr(x, "shape", ()) else x, data)
+
+    def rebuild(self, params: Any) -> Callable[[list[Any]], Any]:
+        """From leaves to a tree like the parameters."""
+        treedef = tree_flatten(params)[1]
+        return lambda leaves: tree_unflatten(treedef, leaves)
+
+
+def rows_of(data: Any, batch_size: int) -> int:
+    """The number of rows that batches are drawn from."""
+    lengths = sorted({x.shape[0] for x in tree_leaves(data) if getattr(x, "shape", ())})
+    if not lengths:
+        raise ShapeError(
+            f"gradient_descent: batch_size is {batch_size}, but there is no data with rows. Pass arrays after params."
+        )
+    if len(lengths) > 1:
+        raise ShapeError(
+            f"gradient_descent: data has {' and '.join(map(str, lengths))} rows, expected as many in every array. "
+            "Bind what has no rows to the loss with functools.partial."
+        )
+    if not 1 <= batch_size <= lengths[0]:
+        raise ShapeError(
+            f"gradient_descent: batch_size is {batch_size}, expected 1 to {lengths[0]}, the rows there are."
+        )
+    return int(lengths[0])

@@ -1,0 +1,208 @@
+"""What a descent comes to: its history, its verdict, and the advice that goes with it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+from pillars._errors import CapabilityError
+from pillars.backends import backend, namespace
+
+__all__ = [
+    "CONVERGED",
+    "GRADIENT_BROKE",
+    "LOSS_BROKE",
+    "RUNNING",
+    "START_BROKE",
+    "STEPS",
+    "Descent",
+    "History",
+    "Verdict",
+    "judge",
+]
+
+RUNNING, STEPS, CONVERGED, DIVERGED, HALTED, LOSS_BROKE, GRADIENT_BROKE, START_BROKE = -1, 0, 1, 2, 3, 4, 5, 6
+_WORDS = {
+    RUNNING: "running",
+    STEPS: "steps",
+    CONVERGED: "converged",
+    DIVERGED: "diverged",
+    HALTED: "halted",
+    LOSS_BROKE: "nonfinite",
+    GRADIENT_BROKE: "nonfinite",
+    START_BROKE: "nonfinite",
+}
+_STEADY = 1.1  # how much the growth of the last steps may vary and still be one number
+_NOTICEABLE = 1.001
+
+
+class History(NamedTuple):
+    """One entry a step: the loss and the gradient's norm before it, and the learning rate it used."""
+
+    loss: Any
+    learning_rate: Any
+    grad_norm: Any
+
+
+class Descent(NamedTuple):
+    """Where a descent arrived, and how.
+
+    Attributes
+    ----------
+    params : the last parameters; after a step that gave a loss or parameters that are not finite, those before it.
+    loss : the loss at `params`, on all data, 0-d.
+    history : :class:`History` of arrays (steps,). Under the caller's jit they have the length asked for, NaN where no
+        step was taken.
+    steps : steps taken, 0-d.
+    status_code : the status as an integer, 0-d.
+    sharpness, limit : where the loss grew by a steady factor, the largest curvature that this implies for the optimizer
+        used, and the learning rate above which it diverges; else NaN. 0-d.
+    """
+
+    params: Any
+    loss: Any
+    history: History
+    steps: Any
+    status_code: Any
+    sharpness: Any
+    limit: Any
+
+    @property
+    def status(self) -> Any:
+        """The word: "converged" "steps" "diverged" "halted" or "nonfinite"; a list of these after vmap."""
+        return _each(lambda parts: _WORDS[int(parts[0])], self.status_code)
+
+    @property
+    def advice(self) -> Any:
+        """What the status means for this run, and what to do about it; a list of these after vmap."""
+        return _each(
+            _advice,
+            self.status_code,
+            self.loss,
+            self.steps,
+            self.sharpness,
+            self.limit,
+            self.history.loss,
+            self.history.learning_rate,
+            self.history.grad_norm,
+        )
+
+
+def _each(f: Any, *arrays: Any) -> Any:
+    home = backend(arrays[0])
+    if any(home.is_tracer(type(x)) for x in arrays):
+        raise CapabilityError(
+            "Descent: status and advice are words, which have to be read outside the compiled function. "
+            "Return the Descent from it, or use status_code inside."
+        )
+    host = [home.to_numpy(x) for x in arrays]
+
+    def walk(parts: list[Any]) -> Any:
+        if parts[0].ndim == 0:
+            return f(parts)
+        return [walk([part[i] for part in parts]) for i in range(parts[0].shape[0])]
+
+    return walk(host)
+
+
+def _advice(parts: list[Any]) -> str:
+    code, loss, steps, sharpness, limit = (float(part) for part in parts[:5])
+    n = int(steps)
+    losses, rates, norms = ([float(x) for x in part[:n]] for part in parts[5:])
+    rate = f"learning rate {rates[-1]:.3g}" if rates else "learning rate"
+    match int(code):
+        case 1:
+            return f"the gradient's norm is below the tolerance after {n} steps."
+        case 0:
+            if not n:
+                return "no step was asked for: these are the parameters given."
+            return (
+                f"all {n} steps were taken: the loss went from {losses[0]:.4g} to {loss:.4g}, the gradient's norm from "
+                f"{norms[0]:.3g} to {norms[-1]:.3g}. If it is still falling, raise steps; tolerance= stops at a norm."
+            )
+        case 6:
+            return (
+                f"at the parameters given the loss is {loss:.3g}, before any step. Look for log(0), a division by 0, "
+                "or values in the data that are not finite."
+            )
+        case 5:
+            return (
+                f"after {n} steps the loss is {loss:.4g} but its gradient is not finite. Look for sqrt or log at 0, or "
+                "a branch that where() discards; check_gradient at these parameters says which entries."
+            )
+        case 4:
+            begin = (
+                f"step {n} gave a loss or parameters that are not finite, after the loss had gone from "
+                f"{losses[0]:.4g} to {losses[-1]:.4g}; params and loss are those before it."
+            )
+        case _:
+            begin = f"the loss went from {losses[0]:.4g} to {loss:.4g} in {n} steps; each of the last ones raised it."
+    return f"{begin} {_cause(sharpness, limit, rate)}"
+
+
+def _cause(sharpness: float, limit: float, rate: str) -> str:
+    if math.isfinite(limit):
+        return (
+            f"It grew by a steady factor, which at {rate} implies a curvature of {sharpness:.4g} and a limit of "
+            f"{limit:.3g} for the learning rate: use at most {0.9 * limit:.2g}. If the gradient is hand-derived, "
+            "check_gradient rules out a wrong sign."
+        )
+    return (
+        f"Lower the {rate} tenfold, warm it up, or pass clip_norm=1.0. If the gradient is hand-derived, check it with "
+        "check_gradient first."
+    )
+
+
+class Verdict(NamedTuple):
+    """The final status code, and what the last losses imply."""
+
+    code: Any
+    sharpness: Any
+    limit: Any
+
+
+def judge(code: Any, losses: Any, rates: Any, last: Any, implied: Any) -> Verdict:
+    """Tell divergence from a run that was merely long enough, and read curvature off a steady growth.
+
+    Along the eigenvector that dominates, a quadratic's error is multiplied by −r in every step, so differences of
+    successive losses by r², whatever the loss's minimum: r and the rate give the curvature.
+
+    Diverged is what ends at the highest loss of the whole run, after three steps each of which raised it. A fixed
+    bound on the loss would call a run healthy whose loss has merely not got there yet.
+
+    Parameters
+    ----------
+    code : 0-d, RUNNING where nothing ended the run early.
+    losses : (n,), in order, entries after `last` without meaning.
+    rates : (n,) of the same dtype, the rate of the step from each of these losses on.
+    last : 0-d integer: the place of the last loss that counts.
+    implied : the rule's formula, (growth, rate) -> (curvature, limit), or None where it has none.
+    """
+    xp = namespace(losses)
+    n = losses.shape[0]
+    nan = xp.full_like(losses[0, ...], xp.nan)
+    steps = xp.full_like(code, STEPS)
+    ended = xp.where(code == RUNNING, steps, code)
+    if n < 4:
+        return Verdict(ended, nan, nan)
+    device = backend(losses).device_of(losses)
+    places = xp.arange(n, dtype=last.dtype, device=device)
+    counted = xp.where(places <= last, losses, xp.full_like(losses, -xp.inf))
+    recent = last - 4 + xp.arange(5, dtype=last.dtype, device=device)
+    tail = xp.take(losses, xp.clip(recent, 0, n - 1))
+    rises = tail[1:] - tail[:-1]
+    final = tail[4]
+    risen = (last >= 3) & xp.all(rises[1:] > 0) & (final >= xp.max(counted)) & (final > losses[0])
+    verdict = xp.where((code == RUNNING) & risen, xp.full_like(code, DIVERGED), ended)
+    rate = xp.take(rates, xp.clip(recent[:4], 0, n - 1))
+    growths = rises[1:] / xp.where(rises[:-1] > 0, rises[:-1], xp.ones_like(rises[:-1]))
+    steady = (last >= 4) & xp.all(rises > 0) & (xp.max(growths) < _STEADY * xp.min(growths))
+    steady = steady & (xp.max(rate) == xp.min(rate)) & (growths[2] > _NOTICEABLE)
+    growth = xp.sqrt(xp.where(steady, growths[2], xp.ones_like(growths[2])))
+    found = implied(growth, rate[3])
+    if found is None:
+        return Verdict(verdict, nan, nan)
+    sharpness, limit = found
+    broke = (verdict == DIVERGED) | (verdict == LOSS_BROKE) | (verdict == GRADIENT_BROKE)
+    told = steady & broke
+    return Verdict(verdict, xp.where(told, sharpness, nan), xp.where(told, limit, nan))

@@ -1,0 +1,215 @@
+"""The loop of a descent as one program, for JAX: a scan whose steps do nothing once something has ended the run.
+
+A scan, not a while loop, so that it can be differentiated in reverse and mapped over many rates at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from pillars.backends import backend, namespace, tree_leaves, tree_map
+from pillars.calculus._descent_plan import Metrics, Plan
+from pillars.calculus._descent_result import (
+    CONVERGED,
+    GRADIENT_BROKE,
+    LOSS_BROKE,
+    RUNNING,
+    START_BROKE,
+    Descent,
+    History,
+    Verdict,
+    judge,
+)
+from pillars.calculus._norms import clip_factor, norm_of_leaves
+from pillars.calculus._parameters import rate_dtype
+
+__all__ = ["Given", "descend_compiled", "descend_in_trace"]
+
+
+class Given(NamedTuple):
+    """What a compiled descent takes as arguments: none of it is compiled in."""
+
+    data: Any
+    key: Any
+    clip_norm: Any
+    tolerance: Any
+
+
+class _Carry(NamedTuple):
+    params: Any
+    previous: Any
+    state: Any
+    order: Any
+    step: Any
+    code: Any
+
+
+def descend_in_trace(plan: Plan, params: Any, state: Any, given: Given) -> Descent:
+    """The whole descent as part of somebody's program; the history keeps its full length."""
+    found = _Program(plan).whole(params, state, given)
+    return Descent(*found[:4], *_judged(plan, found))
+
+
+def descend_compiled(
+    plan: Plan,
+    params: Any,
+    state: Any,
+    given: Given,
+    callback: Callable[[int, Metrics], Any] | None,
+    every: int,
+    compiled: Callable[[str, Callable[..., Any]], Callable[..., Any]],
+) -> Descent:
+    """The descent by programs of its own: one, or with a callback one for every `every` steps.
+
+    ``compiled(name, f)`` is `f` compiled, the one kept from an equal descent where there is one.
+    """
+    program = _Program(plan)
+    if callback is None or not plan.steps:
+        return _told(plan, compiled("whole", program.whole)(params, state, given))
+    carry, parts, done = compiled("first", program.first)(params, state, given), [], 0
+    while done < plan.steps:
+        length = min(every, plan.steps - done)
+        segment = compiled(f"segment {length}", lambda carry, given, n=length: program.run(carry, given, n))
+        carry, part = segment(carry, given)
+        parts.append(part)
+        done += length
+        taken = int(carry.step)
+        if taken == done and length == every:
+            callback(done, Metrics(*(float(x[-1]) for x in part)))
+        if int(carry.code) != RUNNING:
+            break
+    history = History(*(plan.home.xp.concat(column) for column in zip(*parts, strict=True)))
+    return _told(plan, compiled("finish", program.finish)(carry, history, given))
+
+
+def _told(plan: Plan, found: Descent) -> Descent:
+    """The verdict, and the history without the entries of steps that were not taken: on the host they are known."""
+    home = plan.home
+    n = int(found.steps)
+    history = found.history if n == plan.steps else History(*(x[:n] for x in found.history))
+    host = Descent(None, *tree_map(home.to_numpy, (found.loss, history, *found[3:])))
+    with backend("numpy").quiet():
+        verdict = _judged(plan, host)
+    made = (home.asarray(x, dtype=y.dtype) for x, y in zip(verdict, found[4:], strict=True))
+    return Descent(found.params, found.loss, history, found.steps, *made)
+
+
+def _judged(plan: Plan, found: Descent) -> Verdict:
+    """The verdict on losses, rates, and the last loss that counts; a batch's are not followed by that of all data."""
+    xp = namespace(found.status_code)
+    history, steps, code = found.history, found.steps, found.status_code
+    nan = xp.full((1,), xp.nan, dtype=history.loss.dtype)
+    losses, rates = xp.concat([history.loss, nan]), xp.concat([history.learning_rate, nan])
+    if plan.batch_size:
+        return judge(code, losses, rates, steps - 1, plan.implied)
+    whole = code == RUNNING
+    at_end = xp.arange(losses.shape[0], dtype=steps.dtype) == steps
+    losses = xp.where(whole & at_end, xp.astype(found.loss, losses.dtype), losses)
+    return judge(code, losses, rates, xp.where(whole, steps, steps - 1), plan.implied)
+
+
+class _Program:
+    """The pieces of a compiled descent: where it starts, a run of steps, and the verdict at the end."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.home = plan.home
+        self.xp = plan.home.xp
+        self.evaluate = plan.evaluator()
+
+    def first(self, params: Any, state: Any, given: Given) -> _Carry:
+        """The state before any step."""
+        order = self.plan.order(given.key, 0) if self.plan.batch_size else None
+        return _Carry(params, params, state, order, self._whole(0), self._whole(RUNNING))
+
+    def whole(self, params: Any, state: Any, given: Given) -> Descent:
+        """All steps and the end of them, not yet judged."""
+        carry, history = self.run(self.first(params, state, given), given, self.plan.steps)
+        return self.finish(carry, history, given)
+
+    def run(self, carry: _Carry, given: Given, length: int) -> tuple[_Carry, History]:
+        """`length` steps, and what the history has of them."""
+        dtype = rate_dtype(self.xp, tree_leaves(carry.params))
+        if not length:
+            return carry, History(*[self.xp.zeros((0,), dtype=dtype)] * 3)
+        nothing = History(*[self.xp.full((), self.xp.nan, dtype=dtype)] * 3)
+
+        def advance(carry: _Carry, _: Any) -> tuple[_Carry, History]:
+            running = carry.code == RUNNING
+            after: tuple[_Carry, History] = self.home.cond(
+                running, lambda c: self._step(c, given, dtype), lambda c: (c, nothing), carry
+            )
+            return after
+
+        return self.home.scan(advance, carry, None, length)
+
+    def _step(self, carry: _Carry, given: Given, dtype: Any) -> tuple[_Carry, History]:
+        xp = self.xp
+        batch, order = self._batch(carry, given)
+        value, grads = self.evaluate(carry.params, batch)
+        norm = norm_of_leaves(xp, grads, dtype)
+        code = xp.where(xp.isfinite(norm), self._whole(RUNNING), self._whole(GRADIENT_BROKE))
+        if given.tolerance is not None:
+            code = xp.where(norm <= given.tolerance, self._whole(CONVERGED), code)
+        sound = xp.isfinite(value) & self._finite(carry.params)
+        code = xp.where(sound, code, self._broke(carry))
+        go = code == RUNNING
+        if given.clip_norm is not None:
+            factor = clip_factor(xp, norm, given.clip_norm)
+            grads = [g * xp.astype(factor, g.dtype) for g in grads]
+        made = self.plan.optimizer.update(self.plan.rebuild(carry.params)(grads), carry.state, carry.params)
+        stay = self._choose(sound, carry.params, carry.previous)
+        after = _Carry(
+            self._choose(go, made.params, stay),
+            self._choose(go, carry.params, stay),
+            self._choose(go, made.state, carry.state),
+            order,
+            xp.where(go, carry.step + 1, carry.step),
+            code,
+        )
+        nan = xp.full_like(norm, xp.nan)
+        entry = (xp.where(go, xp.astype(x, dtype), nan) for x in (value, made.learning_rate, norm))
+        return after, History(*entry)
+
+    def _batch(self, carry: _Carry, given: Given) -> tuple[Any, Any]:
+        """The step's data, and the epoch's order of the rows."""
+        plan = self.plan
+        if not plan.batch_size:
+            return given.data, carry.order
+        place, epoch = carry.step % plan.batches, carry.step // plan.batches
+        again = (place == 0) & (carry.step > 0)
+        order = self.home.cond(again, lambda: plan.order(given.key, epoch), lambda: carry.order)
+        return plan.batch(given.data, order, self.xp.astype(place, order.dtype)), order
+
+    def finish(self, carry: _Carry, history: History, given: Given) -> Descent:
+        """The loss at the end; what the run comes to is left open, as it is cheaper told than compiled."""
+        xp, plan = self.xp, self.plan
+        value = plan.value(carry.params, *given.data)
+        running = carry.code == RUNNING
+        sound = xp.isfinite(value) & self._finite(carry.params)
+        code = carry.code
+        if given.tolerance is not None:
+            norm = norm_of_leaves(xp, self.evaluate(carry.params, given.data)[1], history.loss.dtype)
+            code = xp.where(running & (norm <= given.tolerance), self._whole(CONVERGED), code)
+        back = running & ~sound
+        code = xp.where(back, self._broke(carry), code)
+        params = self._choose(back, carry.previous, carry.params)
+        loss = self.home.cond(back, lambda: plan.value(carry.previous, *given.data), lambda: value)
+        unknown = xp.full((), xp.nan, dtype=history.loss.dtype)
+        return Descent(params, loss, history, carry.step, code, unknown, unknown)
+
+    def _whole(self, number: int) -> Any:
+        return self.xp.asarray(number, dtype=self.xp.int32)
+
+    def _broke(self, carry: _Carry) -> Any:
+        return self.xp.where(carry.step > 0, self._whole(LOSS_BROKE), self._whole(START_BROKE))
+
+    def _finite(self, params: Any) -> Any:
+        ok = self.xp.asarray(True)
+        for leaf in tree_leaves(params):
+            ok = ok & self.xp.all(self.xp.isfinite(leaf))
+        return ok
+
+    def _choose(self, condition: Any, yes: Any, no: Any) -> Any:
+        return tree_map(lambda a, b: self.xp.where(condition, a, b), yes, no)

@@ -1,0 +1,255 @@
+"""Optimisers: pure init and update, with everything that changes, the learning rate included, in a visible state."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pillars._errors import BackendError, DTypeError, ShapeError
+from pillars.backends import (
+    Backend,
+    backend,
+    dtype_kind,
+    dtype_name,
+    tree_flatten,
+    tree_leaves,
+    tree_unflatten,
+)
+from pillars.calculus._norms import norm_of_leaves, wide
+from pillars.calculus._parameters import check_leaves, matching_leaves, rate_dtype
+from pillars.calculus._steps import Adam, Sgd, Step
+
+__all__ = ["Optimizer", "Update", "adam", "sgd"]
+
+
+@dataclass(frozen=True)
+class Init:
+    """params -> the first state."""
+
+    rule: Any
+    learning_rate: Any
+    schedule: Callable[[Any], Any] | None
+
+    def __call__(self, params: Any) -> Any:
+        leaves, treedef = tree_flatten(params)
+        check_leaves("Optimizer.init", params)
+        home = backend(leaves[0])
+        xp = home.xp
+        dtype, device = rate_dtype(xp, leaves), home.device_of(leaves[0])
+        step = home.asarray(0, dtype=xp.int32, device=device)
+        rate = self.learning_rate if self.schedule is None else self.schedule(step)
+        zeros = [
+            tree_unflatten(treedef, [xp.zeros_like(wide(xp, p)) for p in leaves])
+            for _ in range(self.rule.slots)
+        ]
+        slots = (*zeros, None)[: len(self.rule.state._fields) - 2]
+        return self.rule.state(step, home.asarray(rate, dtype=dtype, device=device), *slots)
+
+
+@dataclass(frozen=True)
+class Update:
+    """(grads, state, params) -> Step."""
+
+    rule: Any
+    schedule: Callable[[Any], Any] | None
+
+    def __call__(self, grads: Any, state: Any, params: Any) -> Step:
+        leaves, treedef = tree_flatten(params)
+        home = backend(leaves[0])
+        xp = home.xp
+        grad_leaves = matching_leaves("Optimizer.update: grads", grads, params, home)
+        rate = state.learning_rate
+        step = state.step + 1
+        scalars = self.rule.scalars(xp.astype(step, rate.dtype), rate, xp.expm1)
+        slots = [tree_leaves(tree) for tree in state[2 : 2 + self.rule.slots]]
+        moved, kept = [], []
+        for p, g, *mine in zip(leaves, grad_leaves, *slots, strict=True):
+            p_wide, g_wide = wide(xp, p), wide(xp, g)
+            fitted = tuple(_fit(xp, s, p_wide.dtype) for s in scalars)
+            after, mine_after = self.rule.leaf(xp, p_wide, g_wide, tuple(mine), fitted)
+            moved.append(home.as_arrays(xp.astype(after, p.dtype, copy=False)))
+            kept.append([home.as_arrays(s) for s in mine_after])
+        trees = [tree_unflatten(treedef, [mine[i] for mine in kept]) for i in range(self.rule.slots)]
+        following = rate
+        if self.schedule is not None:
+            following = home.asarray(self.schedule(step), dtype=rate.dtype, device=home.device_of(rate))
+        old = norm_of_leaves(xp, leaves, rate.dtype)
+        change = norm_of_leaves(
+            xp, [wide(xp, b) - wide(xp, a) for a, b in zip(leaves, moved, strict=True)], rate.dtype
+        )
+        ratio = xp.where(
+            old > 0, change / xp.where(old > 0, old, xp.ones_like(old)), xp.full_like(old, xp.inf)
+        )
+        grad_norm = norm_of_leaves(xp, grad_leaves, rate.dtype)
+        after_state = (home.as_arrays(step), following, *trees, None)[: len(state)]
+        return Step(
+            tree_unflatten(treedef, moved),
+            self.rule.state(*after_state),
+            *(home.as_arrays(x) for x in (grad_norm, rate, ratio)),
+        )
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """A pair of pure functions; those of pillars compare and hash by their hyper-parameters.
+
+    Attributes
+    ----------
+    init : params -> state. The state has the fields ``step`` and ``learning_rate`` (that of the next update), so
+        that a run's rate can be read, logged, and changed with ``state._replace(learning_rate=...)``.
+    update : (grads, state, params) -> :class:`Step`.
+
+    Examples
+    --------
+    >>> sgd(0.1, momentum=0.9) == sgd(0.1, momentum=0.9)
+    True
+    """
+
+    init: Callable[[Any], Any]
+    update: Callable[[Any, Any, Any], Step]
+
+
+def sgd(
+    learning_rate: Any, *, momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0
+) -> Optimizer:
+    r"""Gradient descent, with momentum if asked.
+
+    v ← βv + g + λp, and p ← p − η·v; for Nesterov p ← p − η·(g + λp + βv) with the new v.
+
+    Parameters
+    ----------
+    learning_rate : η above 0, which may be traced; or a schedule, step -> rate, called with the 0-d count of the steps
+        before.
+    momentum : β in [0, 1).
+    nesterov : look ahead; needs a momentum.
+    weight_decay : λ >= 0, added to the gradient as λ·p.
+
+    Returns
+    -------
+    Optimizer(init, update); the state is ``SgdState(step, learning_rate, velocity)``.
+
+    Raises
+    ------
+    ShapeError : a value outside its range, or NaN. DTypeError : no number.
+
+    Notes
+    -----
+    On a quadratic whose largest curvature is λ_max it is stable below η = 2(1 + β)/λ_max; Nesterov's form below
+    (2 + 2β)/((1 + 2β)·λ_max). The first velocity is the first gradient, as in torch and optax. Float16 and bfloat16
+    parameters are stepped in float32 and rounded once; their velocity is float32.
+
+    References
+    ----------
+    Sutskever, Martens, Dahl, Hinton (2013), On the importance of initialization and momentum in deep learning.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> optimizer = sgd(0.1)
+    >>> params = {"w": np.asarray([1.0, 2.0])}
+    >>> step = optimizer.update({"w": np.asarray([3.0, 4.0])}, optimizer.init(params), params)
+    >>> step.params["w"], step.grad_norm
+    (array([0.7, 1.6]), array(5.))
+    """
+    momentum = _within("sgd", "momentum", momentum, 0.0, 1.0)
+    if not isinstance(nesterov, bool):
+        raise DTypeError(f"sgd: nesterov is {nesterov!r}, expected True or False.")
+    if nesterov and not momentum:
+        raise ShapeError(
+            "sgd: nesterov is True and momentum 0, expected a momentum above 0: it looks ahead along it."
+        )
+    return _optimizer(
+        "sgd", learning_rate, Sgd(momentum, nesterov, _within("sgd", "weight_decay", weight_decay, 0.0))
+    )
+
+
+def adam(learning_rate: Any, *, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8) -> Optimizer:
+    r"""Adam: a step per parameter, scaled by running means of the gradient and of its square.
+
+    m ← β₁m + (1 − β₁)g, v ← β₂v + (1 − β₂)g², and p ← p − η·m̂/(√v̂ + ε) with m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 − β₂ᵗ).
+
+    Parameters
+    ----------
+    learning_rate : η above 0, which may be traced; or a schedule, step -> rate.
+    beta1, beta2 : in [0, 1).
+    epsilon : >= 0, outside the root. With 0 a gradient that has always been 0 gives NaN.
+
+    Returns
+    -------
+    Optimizer(init, update); the state is ``AdamState(step, learning_rate, first_moment, second_moment)``.
+
+    Raises
+    ------
+    ShapeError : a value outside its range, or NaN. DTypeError : no number.
+
+    Notes
+    -----
+    The first step is η·g/(|g| + ε): η in every coordinate, whatever the gradient's size. Scaling the loss changes
+    nothing but by ε. Float16 and bfloat16 parameters are stepped in float32; their moments are float32.
+
+    References
+    ----------
+    Kingma, Ba (2015), Adam: a method for stochastic optimization, algorithm 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> optimizer = adam(0.001)
+    >>> params = np.asarray([1.0, 2.0])
+    >>> optimizer.update(np.asarray([3.0, -400.0]), optimizer.init(params), params).params
+    array([0.999, 2.001])
+    """
+    rule = Adam(
+        _within("adam", "beta1", beta1, 0.0, 1.0),
+        _within("adam", "beta2", beta2, 0.0, 1.0),
+        _within("adam", "epsilon", epsilon, 0.0),
+    )
+    return _optimizer("adam", learning_rate, rule)
+
+
+def _optimizer(name: str, learning_rate: Any, rule: Any) -> Optimizer:
+    if callable(learning_rate):
+        return Optimizer(Init(rule, None, learning_rate), Update(rule, learning_rate))
+    return Optimizer(Init(rule, _rate(name, learning_rate), None), Update(rule, None))
+
+
+def _rate(name: str, value: Any) -> Any:
+    """A rate above 0 as a float; what is traced stays, as it cannot be looked at."""
+    if hasattr(value, "shape"):
+        if value.shape != ():
+            raise ShapeError(
+                f"{name}: learning_rate has shape {tuple(value.shape)}, expected one number. "
+                "Loop over several, or use vmap; one rate a leaf is not meant."
+            )
+        if dtype_kind(value.dtype) not in ("float", "half", "integer"):
+            raise DTypeError(
+                f"{name}: learning_rate has dtype {dtype_name(value.dtype)}, expected a real number."
+            )
+        try:
+            home: Backend | None = backend(value)
+        except BackendError:
+            home = None  # a NumPy scalar
+        if home is not None and (home.is_tracer(type(value)) or not home.owns(type(value))):
+            return value
+        value = float(value)
+    return _within(name, "learning_rate", value, 0.0, above=True)
+
+
+def _within(
+    name: str, what: str, value: Any, low: float, high: float = math.inf, *, above: bool = False
+) -> float:
+    if isinstance(value, bool) or not hasattr(value, "__float__"):
+        raise DTypeError(f"{name}: {what} is {value!r}, expected a number.")
+    number = float(value)
+    if not (low < number < high or (number == low and not above)):
+        end = "" if high == math.inf else f" and below {high:g}"
+        finite = "finite and " if high == math.inf else ""
+        start = f"above {low:g}" if above else f"at least {low:g}"
+        raise ShapeError(f"{name}: {what} is {number:g}, expected it {finite}{start}{end}.")
+    return number
+
+
+def _fit(xp: Any, scalar: Any, dtype: Any) -> Any:
+    return scalar if isinstance(scalar, float) or scalar.dtype == dtype else xp.astype(scalar, dtype)

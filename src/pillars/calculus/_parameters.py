@@ -1,0 +1,214 @@
+"""The parameters of a descent, gradients that must be like them, and the data beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pillars._errors import BackendError, DTypeError, PillarsError, ShapeError
+from pillars.backends import (
+    Backend,
+    backend,
+    chosen,
+    dtype_kind,
+    dtype_name,
+    tree_flatten,
+    tree_leaves,
+    tree_map,
+    tree_paths,
+    tree_unflatten,
+)
+
+__all__ = ["check_leaves", "home_of", "matching_leaves", "rate_dtype", "start", "with_data"]
+
+
+def rate_dtype(xp: Any, leaves: list[Any]) -> Any:
+    """The dtype of rates and norms: the widest of the parameters', float32 at least."""
+    dtypes = [xp.float32 if dtype_kind(p.dtype) == "half" else p.dtype for p in leaves]
+    return xp.result_type(*dtypes)
+
+
+def check_leaves(where: str, params: Any, name: str = "params") -> None:
+    """Refuse parameters that are no tree of floating arrays, naming the leaf."""
+    leaves = tree_leaves(params)
+    if not leaves:
+        raise ShapeError(f"{where}: {name} has no leaves, expected at least one array to move.")
+    for path, leaf in zip(tree_paths(params), leaves, strict=True):
+        dtype = getattr(leaf, "dtype", None)
+        if dtype is None:
+            raise DTypeError(
+                f"{where}: {name}{path} is {leaf!r}, expected an array. Convert it with pillars.asarray."
+            )
+        if dtype_kind(dtype) not in ("float", "half"):
+            raise DTypeError(
+                f"{where}: {name}{path} has dtype {dtype_name(dtype)}, expected a real floating one: steps are "
+                "fractions. Convert it, for instance with astype."
+            )
+
+
+def matching_leaves(where: str, grads: Any, params: Any, home: Backend) -> list[Any]:
+    """The gradient's leaves in the order of the parameters', of their shapes, dtypes and library; the leaf is named."""
+    leaves, treedef = tree_flatten(params)
+    found, found_def = tree_flatten(grads)
+    if found_def != treedef:
+        try:
+            tree_map(lambda p, g: None, params, grads)
+        except PillarsError as error:
+            words = str(error).partition("the trees differ: ")[2] or str(error)
+        else:
+            words = "another kind of tree"
+        raise ShapeError(f"{where}: the structure is not that of the parameters: {words}")
+    for position, (p, g) in enumerate(zip(leaves, found, strict=True)):
+        if type(g) is not type(p) or g.shape != p.shape or g.dtype != p.dtype:
+            found[position] = _like(f"{where}{tree_paths(params)[position]}", g, p, home)
+    return found
+
+
+def _like(where: str, g: Any, p: Any, home: Backend) -> Any:
+    """A gradient's leaf in its parameter's library and dtype."""
+    kind = type(g)
+    if not home.owns(kind):
+        if hasattr(g, "shape") and not home.is_scalar(g) and not _constant(home, g):
+            raise BackendError(
+                f"{where} is a {kind.__module__.partition('.')[0]}.{kind.__name__}, expected an array of {home.name} "
+                "like the parameters. Convert it with pillars.move."
+            )
+        g = home.asarray(g)  # a Python number, or a scalar of the library
+    if g.shape != p.shape:
+        raise ShapeError(
+            f"{where} has shape {tuple(g.shape)}, expected {tuple(p.shape)} like the parameter. "
+            "Sum over the axes that were broadcast, or transpose."
+        )
+    if dtype_kind(g.dtype) not in ("float", "half", "integer"):
+        raise DTypeError(f"{where} has dtype {dtype_name(g.dtype)}, expected real numbers.")
+    return g if g.dtype == p.dtype else home.xp.astype(g, p.dtype)
+
+
+def _constant(home: Backend, x: Any) -> bool:
+    """Whether a host array is a constant inside this library's trace."""
+    return home.in_trace() and backend("numpy").owns(type(x))
+
+
+def _owner(x: Any) -> Backend | None:
+    """The backend of an array; None for what is no array of a known library."""
+    if not hasattr(x, "shape"):
+        return None
+    try:
+        return backend(x)
+    except BackendError:
+        return None
+
+
+def _named(params: Any, data: Sequence[Any]) -> list[tuple[str, Any]]:
+    """Every leaf with its place in the call."""
+    trees = [("params", params), *((f"data[{i}]", tree) for i, tree in enumerate(data))]
+    return [
+        pair for name, tree in trees for pair in zip(tree_paths(tree, name), tree_leaves(tree), strict=True)
+    ]
+
+
+def home_of(where: str, params: Any, data: Sequence[Any]) -> Backend:
+    """The one backend of all arrays; lists and scalars follow them, else the chosen default.
+
+    Raises
+    ------
+    BackendError : arrays of two libraries. Inside a JAX trace NumPy arrays are constants.
+    """
+    found: dict[str, tuple[Backend, str]] = {}
+    for name, leaf in _named(params, data):
+        owner = _owner(leaf)
+        if owner is not None:
+            found.setdefault(owner.name, (owner, name))
+            if owner.is_tracer(type(leaf)):
+                found[owner.name] = owner, name
+    if not found:
+        return backend()
+    if len(found) == 1:
+        home, _ = next(iter(found.values()))
+        return home
+    others = [owner for owner, _ in found.values() if owner.name != "numpy"]
+    if len(others) == 1 and (others[0].in_trace() or _any_tracer(others[0], params, data)):
+        return others[0]
+    places = " and ".join(f"{name} on {owner.name}" for owner, name in found.values())
+    raise BackendError(f"{where}: got {places}, expected one library. Convert one of them with pillars.move.")
+
+
+def _any_tracer(home: Backend, params: Any, data: Sequence[Any]) -> bool:
+    return any(home.is_tracer(type(leaf)) for _, leaf in _named(params, data))
+
+
+def start(where: str, params: Any, data: Sequence[Any], home: Backend, name: str = "params") -> Any:
+    """The parameters as arrays of `home` that nobody else holds; Python floats follow the arrays beside them."""
+    leaves, treedef = tree_flatten(params)
+    dtype = (
+        _float_beside(home, leaves) or _float_beside(home, tree_leaves(list(data))) or _default_float(home)
+    )
+    beside = [x for x in (*leaves, *tree_leaves(list(data))) if home.owns(type(x))]
+    device = home.device_of(beside[0]) if beside else _default_device(home)
+    made = []
+    for path, leaf in zip(tree_paths(params), leaves, strict=True):
+        if isinstance(leaf, (bool, int)):
+            raise DTypeError(
+                f"{where}: {name}{path} is {leaf!r}, an integer, expected a float or a floating array: steps are "
+                f"fractions. Write {float(leaf)!r}."
+            )
+        if isinstance(leaf, float) or home.is_scalar(leaf):
+            made.append(home.asarray(leaf, dtype=dtype if type(leaf) is float else None, device=device))
+        elif home.owns(type(leaf)):
+            held = home.asarray(leaf, dtype=leaf.dtype)
+            made.append(held if home.is_tracer(type(held)) else home.xp.asarray(held, copy=True))
+        elif _owner(leaf) is not None:  # a NumPy constant inside somebody's trace
+            made.append(home.asarray(leaf))
+        else:
+            raise DTypeError(
+                f"{where}: {name}{path} is a {type(leaf).__name__}, expected an array or a float. "
+                "Convert it with pillars.asarray; a masked array must be filled first."
+            )
+    check_leaves(where, tree_unflatten(treedef, made), name)
+    return tree_unflatten(treedef, made)
+
+
+def with_data(where: str, params: Any, data: Sequence[Any], home: Backend) -> tuple[Any, ...]:
+    """The data on `home`: lists of numbers become arrays, trees keep their shape, Python scalars stay."""
+    dtype = rate_dtype(home.xp, tree_leaves(params))
+    return tuple(_follow(where, f"data[{i}]", x, home, dtype) for i, x in enumerate(data))
+
+
+def _follow(where: str, name: str, x: Any, home: Backend, dtype: Any) -> Any:
+    if isinstance(x, (list, tuple)) and not hasattr(x, "_fields") and x and _all_numbers(x):
+        made = home.asarray(x)
+        return home.xp.astype(made, dtype) if dtype_kind(made.dtype) == "float" else made
+    leaves, treedef = tree_flatten(x)
+    for position, leaf in enumerate(leaves):
+        if home.owns(type(leaf)) or isinstance(leaf, (bool, int, float)):
+            continue
+        if home.is_scalar(leaf) or _owner(leaf) is not None:
+            leaves[position] = home.asarray(leaf)
+        else:
+            raise DTypeError(
+                f"{where}: {tree_paths(x, name)[position]} is a {type(leaf).__name__}, expected an array or a number. "
+                "Bind anything else to the loss with functools.partial."
+            )
+    return tree_unflatten(treedef, leaves)
+
+
+def _all_numbers(items: Any) -> bool:
+    return all(
+        _all_numbers(item) if isinstance(item, (list, tuple)) else isinstance(item, (bool, int, float))
+        for item in items
+    )
+
+
+def _float_beside(home: Backend, leaves: Sequence[Any]) -> Any:
+    dtypes = [x.dtype for x in leaves if home.owns(type(x)) and dtype_kind(x.dtype) == "float"]
+    return home.xp.result_type(*dtypes) if dtypes else None
+
+
+def _default_device(home: Backend) -> Any:
+    choice = chosen()
+    return choice.device if choice.backend == home.name else None
+
+
+def _default_float(home: Backend) -> Any:
+    choice = chosen()
+    return choice.dtype if choice.backend == home.name and choice.dtype is not None else home.default_float

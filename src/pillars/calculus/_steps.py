@@ -1,0 +1,142 @@
+"""What one step of an optimiser does to one leaf.
+
+A rule works with scalars that are Python floats in an eager loop and 0-d arrays in a compiled one: `update` on trees
+and the private loops of `gradient_descent` share its one formula.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+__all__ = ["Adam", "AdamState", "Rule", "Sgd", "SgdState", "Step"]
+
+
+class Step(NamedTuple):
+    """One update.
+
+    Attributes
+    ----------
+    params, state : after it.
+    grad_norm : 2-norm of the whole gradient, 0-d.
+    learning_rate : the rate that this step used, 0-d.
+    update_ratio : norm of the change over norm of the parameters before it; infinity where those were all zero.
+        Around 1e-3 in healthy training.
+    """
+
+    params: Any
+    state: Any
+    grad_norm: Any
+    learning_rate: Any
+    update_ratio: Any
+
+
+class SgdState(NamedTuple):
+    """Steps taken, the rate of the next one, and the velocity like the parameters (None without momentum)."""
+
+    step: Any
+    learning_rate: Any
+    velocity: Any
+
+
+class AdamState(NamedTuple):
+    """Steps taken, the rate of the next one, and the running means of the gradient and of its square."""
+
+    step: Any
+    learning_rate: Any
+    first_moment: Any
+    second_moment: Any
+
+
+class Rule(Protocol):
+    """What one step does to one leaf."""
+
+    slots: int  # arrays like the parameters that the state keeps
+    state: type[Any]
+
+    def scalars(self, step: Any, rate: Any, expm1: Callable[[Any], Any]) -> tuple[Any, ...]:
+        """What the step has in common for all leaves; `step` counts from 1."""
+        ...
+
+    def leaf(
+        self, xp: Any, p: Any, g: Any, slots: tuple[Any, ...], scalars: tuple[Any, ...]
+    ) -> tuple[Any, tuple[Any, ...]]:
+        """The leaf and its slots after the step."""
+        ...
+
+    def implied(self, growth: Any, rate: Any) -> tuple[Any, Any] | None:
+        """Curvature, and the rate's limit, of a quadratic whose error grows by `growth` a step; None: no formula."""
+        ...
+
+
+@dataclass(frozen=True)
+class Sgd:
+    """Gradient descent, heavy-ball and Nesterov momentum, in torch's form: the rate multiplies the velocity."""
+
+    momentum: float
+    nesterov: bool
+    weight_decay: float
+    state: ClassVar[type[Any]] = SgdState
+
+    @property
+    def slots(self) -> int:
+        """One velocity, or none."""
+        return 1 if self.momentum else 0
+
+    def scalars(self, step: Any, rate: Any, expm1: Callable[[Any], Any]) -> tuple[Any, ...]:
+        """The rate."""
+        return (rate,)
+
+    def leaf(
+        self, xp: Any, p: Any, g: Any, slots: tuple[Any, ...], scalars: tuple[Any, ...]
+    ) -> tuple[Any, tuple[Any, ...]]:
+        """v ← βv + g; p ← p − η·v, or p − η·(g + βv) for Nesterov."""
+        (rate,) = scalars
+        if self.weight_decay:
+            g = g + self.weight_decay * p
+        if not self.momentum:
+            return p - rate * g, ()
+        velocity = self.momentum * slots[0] + g
+        return p - rate * (g + self.momentum * velocity if self.nesterov else velocity), (velocity,)
+
+    def implied(self, growth: Any, rate: Any) -> tuple[Any, Any]:
+        """From the root z = −growth of the step's characteristic polynomial along one eigenvector."""
+        beta = self.momentum
+        if self.nesterov:
+            curvature = (1 + growth**2 / ((1 + beta) * growth + beta)) / rate
+            return curvature, (2 + 2 * beta) / ((1 + 2 * beta) * curvature)
+        curvature = (1 + beta + growth + beta / growth) / rate
+        return curvature, 2 * (1 + beta) / curvature
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam with bias correction."""
+
+    beta1: float
+    beta2: float
+    epsilon: float
+    state: ClassVar[type[Any]] = AdamState
+    slots: ClassVar[int] = 2
+
+    def scalars(self, step: Any, rate: Any, expm1: Callable[[Any], Any]) -> tuple[Any, ...]:
+        """The rate and the two bias corrections 1 − βᵗ, by expm1: in float32 the plain form loses three digits."""
+        return rate, *(-expm1(step * math.log(beta)) if beta else 1.0 for beta in (self.beta1, self.beta2))
+
+    def leaf(
+        self, xp: Any, p: Any, g: Any, slots: tuple[Any, ...], scalars: tuple[Any, ...]
+    ) -> tuple[Any, tuple[Any, ...]]:
+        """m ← β₁m + (1 − β₁)g; v ← β₂v + (1 − β₂)g²; p ← p − η·m̂/(√v̂ + ε)."""
+        rate, correction1, correction2 = scalars
+        first = self.beta1 * slots[0] + (1 - self.beta1) * g
+        second = self.beta2 * slots[1] + (1 - self.beta2) * (g * g)
+        return p - rate * (first / correction1) / (xp.sqrt(second / correction2) + self.epsilon), (
+            first,
+            second,
+        )
+
+    def implied(self, growth: Any, rate: Any) -> None:
+        """The preconditioner changes along the way: the growth alone tells no curvature."""
+        return

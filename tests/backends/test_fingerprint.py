@@ -1,0 +1,162 @@
+"""Fingerprints are equal only where a function reads equal values, and unknown where that cannot be told."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import functools
+import random
+import types
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pillars
+from pillars.backends import fingerprint, forced_kernels
+from pillars.calculus import mean_squared_error
+
+FACTOR = 2.0
+
+
+def make(value: Any) -> Any:
+    return lambda x: x * value
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (1.0, 2.0),
+        (1, 1.0),
+        (0.0, -0.0),
+        (True, 1),
+        ("a", "b"),
+        ((1, 2), (1, 3)),
+        ([1, 2], (1, 2)),
+        ({"a": 1}, {"a": 2}),
+        (np.asarray([1.0, 2.0]), np.asarray([1.0, 3.0])),
+        (np.zeros(2), np.zeros(2, np.float32)),
+        (np.zeros((2, 1)), np.zeros((1, 2))),
+        (np.float64(1.0), np.float64(2.0)),
+        (make(1.0), make(2.0)),
+        (functools.partial(make, 1), functools.partial(make, 2)),
+    ],
+)
+def test_what_a_closure_holds_counts_by_value(one: Any, other: Any) -> None:
+    assert fingerprint(make(one)) == fingerprint(make(one)) is not None
+    assert fingerprint(make(one)) != fingerprint(make(other))
+
+
+def test_an_array_that_is_refilled_is_another() -> None:
+    array = np.zeros(3)
+    f = make(array)
+    before = fingerprint(f)
+    array[1] = 1.0
+    assert fingerprint(f) != before
+
+
+def test_globals_and_defaults_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    def f(x: Any, power: float = 2.0) -> Any:
+        return sum(y * FACTOR for y in (x,)) ** power
+
+    before = fingerprint(f)
+    assert before is not None
+    monkeypatch.setitem(f.__globals__, "FACTOR", 3.0)
+    assert fingerprint(f) != before
+    monkeypatch.undo()
+    assert fingerprint(f) == before
+    f.__defaults__ = (3.0,)
+    assert fingerprint(f) != before
+
+
+def test_code_counts() -> None:
+    assert fingerprint(lambda x: x + 1) != fingerprint(lambda x: x + 2)
+
+
+def test_helpers_are_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def f(x: Any) -> Any:
+        return make(FACTOR)(x)
+
+    before = fingerprint(f)
+    assert before is not None
+    monkeypatch.setitem(f.__globals__, "FACTOR", 3.0)
+    assert fingerprint(f) != before
+
+
+def test_functions_that_call_themselves_end() -> None:
+    def f(n: int) -> Any:
+        return 1 if n == 0 else f(n - 1)
+
+    assert fingerprint(f) is not None
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen:
+    scale: float
+
+
+class Open:
+    scale = 1.0
+
+    def method(self, x: Any) -> Any:
+        return x * self.scale
+
+
+def test_frozen_dataclasses_count_by_value() -> None:
+    assert fingerprint(make(Frozen(1.0))) == fingerprint(make(Frozen(1.0))) is not None
+    assert fingerprint(make(Frozen(1.0))) != fingerprint(make(Frozen(2.0)))
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        Open(),
+        Open,
+        Open().method,
+        np.random.default_rng(0),
+        np.random.RandomState(0),
+        types.ModuleType("mine"),
+        iter([1]),
+        object(),
+        {1, 2},
+        collections.deque([1]),
+        types.SimpleNamespace(scale=1.0),
+        np.poly1d([1.0]),
+        np.random.normal,
+        random.random,
+        np.asarray([object()]),
+    ],
+    ids=lambda held: type(held).__name__,
+)
+def test_what_cannot_be_told_is_unknown(held: Any) -> None:
+    assert fingerprint(make(held)) is None
+
+
+def test_libraries_stay_what_they_are() -> None:
+    def f(x: Any) -> Any:
+        return np.sum(mean_squared_error(x, x)) + pillars.softmax(x)
+
+    assert fingerprint(f) == fingerprint(f) is not None
+
+
+def test_modes_and_defaults_count() -> None:
+    f = make(1.0)
+    before = fingerprint(f)
+    with forced_kernels():
+        assert fingerprint(f) != before
+    with pillars.using("numpy", dtype="float32"):
+        assert fingerprint(f) != before
+
+
+def test_jax_arrays_count_by_identity_and_jitted_functions_by_what_they_wrap() -> None:
+    jax = pytest.importorskip("jax")
+    one = jax.numpy.asarray(1.0)
+    assert fingerprint(make(one)) == fingerprint(make(one)) is not None
+    assert fingerprint(make(one)) != fingerprint(make(jax.numpy.asarray(1.0)))
+    assert fingerprint(jax.jit(make(1.0))) == fingerprint(jax.jit(make(1.0))) is not None
+    assert fingerprint(jax.jit(make(1.0))) != fingerprint(jax.jit(make(2.0)))
+    assert fingerprint(make(jax.nn.relu)) is not None
+    rule = jax.custom_vjp(make(1.0))
+    assert fingerprint(make(rule)) is None
+    mapped = fingerprint(jax.vmap(make(1.0)))
+    assert mapped is None or mapped != fingerprint(jax.vmap(make(2.0)))

@@ -1,0 +1,321 @@
+"""check_gradient: planted faults are caught, right gradients are not accused, kinks and domains are told apart."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from contracts._variants import Variant
+from pillars import BackendError, DTypeError, ShapeError
+from pillars.backends import Draw, namespace
+from pillars.calculus import CheckRow, GradientCheck, check_gradient, mean_squared_error
+from pillars.layers import linear
+from pillars.probability import softmax
+from running import ONCE
+
+pytestmark = ONCE  # what is checked is compiled wherever the library compiles
+
+
+def put(variant: Variant, x: Any) -> Any:
+    return variant.asarray(x, variant.default_float)
+
+
+def wave(z: Any) -> Any:
+    xp = namespace(z)
+    return xp.sum(z * xp.sin(z))
+
+
+def wave_gradient(z: Any) -> Any:
+    xp = namespace(z)
+    return xp.sin(z) + z * xp.cos(z)
+
+
+def by_method(check: GradientCheck) -> dict[str, CheckRow]:
+    return {row.method: row for row in check.rows}
+
+
+# ---------------------------------------------------------------------------------------------- right gradients hold
+def test_a_right_gradient_holds_by_every_method(variant: Variant, draw: Draw) -> None:
+    found = check_gradient(wave, put(variant, draw.normal(6)), gradient=wave_gradient)
+    assert found.ok is True, str(found)
+    assert found
+    assert {method: row.ok for method, row in by_method(found).items()} == {
+        "autodiff": True,
+        "complex_step": True,
+        "taylor": True,
+        "central": True,
+    }
+    rows = by_method(found)
+    assert rows["central"].error < (1e-7 if variant.wide else 1e-2)
+    assert rows["central"].tolerance < (1e-6 if variant.wide else 5e-2)
+    assert rows["complex_step"].error < (1e-13 if variant.wide else 1e-5)
+    assert "order 2.0" in rows["taylor"].note or "order 1.9" in rows["taylor"].note
+    for part in ("step", "truncation", "rounding", "6 entries"):
+        assert part in rows["central"].note
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_right_gradients_at_any_scale_are_not_accused(variant: Variant, draw: Draw, scale: float) -> None:
+    z = put(variant, scale * draw.away_from_zero(5))
+    cases = [
+        (lambda z: namespace(z).sum(namespace(z).sin(z)), lambda z: namespace(z).cos(z)),
+        (lambda z: namespace(z).sum(z**3), lambda z: 3 * z**2),
+        (lambda z: namespace(z).sum(namespace(z).log(namespace(z).abs(z))), lambda z: 1 / z),
+        (lambda z: namespace(z).sum(z), lambda z: z * 0 + 1),
+    ]
+    for f, gradient in cases:
+        found = check_gradient(f, z, gradient=gradient)
+        assert found.ok is True, str(found)
+
+
+def test_right_gradients_of_hard_functions_are_not_accused(variant: Variant, draw: Draw) -> None:
+    v = put(variant, draw.normal(4))
+    xp = namespace(v)
+    edge = put(variant, np.asarray([1e-3, 4.0]))
+    cases = [
+        (lambda v: xp.sum(xp.sin(50 * v)), lambda v: 50 * xp.cos(50 * v), v),
+        (lambda v: xp.sum(xp.sqrt(v)), lambda v: 0.5 / xp.sqrt(v), edge),
+        (
+            lambda v: xp.sum(xp.abs(v) ** 1.5),
+            lambda v: 1.5 * xp.sqrt(xp.abs(v)) * xp.sign(v),
+            put(variant, [0.0, 1.0]),
+        ),
+        (lambda v: xp.sum(v * v), lambda v: 2 * v, put(variant, [0.0, 0.0])),
+        (lambda v: xp.sum(v * 0), lambda v: v * 0, v),
+        (lambda v: xp.sum(xp.exp(v)), xp.exp, put(variant, [30.0, 0.0])),
+        (lambda v: xp.sum(xp.abs(v)), xp.sign, put(variant, [1e-4, 1.0, -2.0])),
+    ]
+    for f, gradient, at in cases:
+        found = check_gradient(f, at, gradient=gradient)
+        assert found.ok is True, str(found)
+
+
+def test_an_ill_conditioned_right_gradient_is_not_accused(variant: Variant, draw: Draw) -> None:
+    matrix = np.diag(np.logspace(0, -6, 5)) @ np.linalg.qr(draw.normal(5, 5))[0]
+
+    def f(v: Any, m: Any) -> Any:
+        return namespace(v).sum((m @ v) ** 2)
+
+    def gradient(v: Any, m: Any) -> Any:
+        return 2 * (namespace(m).matrix_transpose(m) @ (m @ v))
+
+    found = check_gradient(f, put(variant, draw.normal(5)), put(variant, matrix), gradient=gradient)
+    assert found.ok is True, str(found)
+
+
+# --------------------------------------------------------------------------------------------- planted faults are caught
+FAULTS = {
+    "sign": lambda g, n: -g,
+    "factor 2 missing": lambda g, n: g / 2,
+    "zero": lambda g, n: g * 0,
+    "3% in one entry": lambda g, n: _one(g, n, 1.03),
+    "a wrong sign in one entry": lambda g, n: _one(g, n, -1.0),
+    "shifted by one": lambda g, n: namespace(g).roll(g, 1),
+}
+
+
+def _one(g: Any, n: int, factor: float) -> Any:
+    xp = namespace(g)
+    return xp.where(xp.arange(n, device=g.device) == n // 3, factor * g, g)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("n", [5, 600])
+def test_planted_faults_are_caught(variant: Variant, draw: Draw, fault: str, n: int) -> None:
+    z = put(variant, draw.normal(n))
+    found = check_gradient(wave, z, gradient=lambda z: FAULTS[fault](wave_gradient(z), n))
+    assert found.ok is False, str(found)
+    assert not found
+    rows = by_method(found)
+    assert rows["autodiff"].ok is False
+    if variant.wide or n == 5 or fault != "3% in one entry":  # which float32 loses in the sum of 600 terms
+        assert rows["central"].ok is False
+        assert rows["central"].error > rows["central"].tolerance
+    if n == 5:
+        assert rows["taylor"].ok is False
+        assert rows["complex_step"].ok is False
+
+
+@pytest.mark.parametrize("method", ["complex_step", "taylor", "central"])
+@pytest.mark.parametrize("fault", ["sign", "factor 2 missing", "zero"])
+def test_every_method_catches_gross_faults_alone(
+    variant: Variant, draw: Draw, fault: str, method: str
+) -> None:
+    z = put(variant, draw.normal(600))
+    found = check_gradient(wave, z, gradient=lambda z: FAULTS[fault](wave_gradient(z), 600), methods=[method])
+    assert found.ok is False, str(found)
+    assert [row.method for row in found.rows] == [method]
+
+
+def test_a_zero_gradient_of_many_outputs_is_caught_in_float32(variant: Variant, draw: Draw) -> None:
+    def f(x: Any) -> Any:
+        return namespace(x).tanh(x) * x
+
+    z = variant.asarray(draw.normal(1000), "float32")
+    assert check_gradient(f, z).ok is not False
+    xp = namespace(z)
+    total = check_gradient(lambda z: xp.sum(f(z)), z, gradient=lambda z: z * 0)
+    assert by_method(total)["central"].ok is False
+    assert by_method(total)["taylor"].ok is False
+
+
+def test_small_gradients_are_seen(variant: Variant, draw: Draw) -> None:
+    z = put(variant, draw.normal(5))
+    f = lambda z: namespace(z).sum(1e-7 * z)  # noqa: E731
+    assert check_gradient(f, z, gradient=lambda z: z * 0 + 1e-7).ok is True
+    assert check_gradient(f, z, gradient=lambda z: z * 0 + 2e-7).ok is False
+
+
+def test_a_wrong_jacobian_is_seen(variant: Variant, draw: Draw) -> None:
+    w = put(variant, draw.normal(4, 4))
+    f = lambda w: namespace(w).sum(namespace(w).tanh(w) * w[:, :1])  # noqa: E731
+    assert check_gradient(f, w).ok is True
+    assert (
+        check_gradient(
+            f, w, gradient=lambda w: namespace(w).matrix_transpose(1 - namespace(w).tanh(w) ** 2)
+        ).ok
+        is False
+    )
+
+
+# -------------------------------------------------------------------------------------------------- kinks, NaN, domains
+def test_a_kink_is_a_kink(variant: Variant) -> None:
+    xp = variant.xp
+    at = put(variant, [0.0, 1.0, -2.0])
+    found = check_gradient(lambda z: xp.sum(xp.abs(z)), at, gradient=xp.sign)
+    rows = by_method(found)
+    for method in ("taylor", "central"):
+        assert rows[method].ok is None
+        assert "a kink along entry 0" in rows[method].note
+    assert found.ok is not False
+    wrong = check_gradient(lambda z: xp.sum(xp.abs(z)), at, gradient=lambda z: -xp.sign(z))
+    assert wrong.ok is False  # the other entries have slopes
+
+
+def test_nan_in_a_gradient_is_wrong_where_the_function_has_a_slope(variant: Variant) -> None:
+    def f(z: Any) -> Any:
+        xp = namespace(z)
+        return xp.sum(xp.where(z > 0, xp.log(xp.abs(z)), xp.zeros_like(z)))
+
+    def gradient(z: Any, otherwise: float) -> Any:
+        xp = namespace(z)
+        return xp.where(z > 0, 1 / z, xp.full_like(z, otherwise))
+
+    at = put(variant, [-1.0, 2.0, 0.5])
+    naive = check_gradient(f, at, gradient=lambda z: gradient(z, math.nan))
+    assert naive.ok is False
+    assert "1 of 3 entries are not finite" in by_method(naive)["central"].note
+    assert "finite in one of them alone" in by_method(naive)["autodiff"].note
+    right = check_gradient(f, at, gradient=lambda z: gradient(z, 0.0))
+    assert right.ok is True, str(right)
+
+
+def test_a_point_where_the_function_is_not_finite_is_not_judged(variant: Variant) -> None:
+    xp = variant.xp
+    found = check_gradient(lambda z: xp.sum(xp.log(z)), put(variant, [-1.0, 1.0]), gradient=lambda z: 1 / z)
+    assert found.ok is None
+    assert all("not finite at this point" in row.note for row in found.rows)
+
+
+def test_the_edge_of_a_domain_is_not_judged_by_two_sides(variant: Variant) -> None:
+    xp = variant.xp
+    found = check_gradient(
+        lambda z: z[0] * xp.sqrt(z[0]), put(variant, [0.0]), gradient=lambda z: 1.5 * xp.sqrt(z)
+    )
+    assert by_method(found)["central"].ok is None
+    assert "both sides" in by_method(found)["central"].note
+
+
+def test_functions_that_are_not_analytic_do_not_take_complex_steps(variant: Variant, draw: Draw) -> None:
+    z = put(variant, draw.away_from_zero(4))
+    for f in (
+        lambda z: namespace(z).sum(namespace(z).abs(z) * z),
+        lambda z: namespace(z).sum(namespace(z).abs(z)),
+    ):
+        row = by_method(check_gradient(f, z))["complex_step"]
+        assert row.ok is None
+        assert row.note
+        assert math.isnan(row.error)
+
+
+# ------------------------------------------------------------------------------------------------------ ways of calling
+def test_operations_have_their_own_gradient_checked(
+    variant: Variant, draw: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = put(variant, draw.normal(3, 4))
+    found = check_gradient(softmax, x)
+    assert found.ok is True, str(found)
+    assert by_method(found)["autodiff"].ok is True  # of the body: not the rule against itself
+    right = softmax.record.rules.vjp
+    monkeypatch.setattr(
+        softmax.record.rules, "vjp", lambda *args, **more: (1.01 * right(*args, **more)[0], None)
+    )
+    assert check_gradient(softmax, x).ok is False
+
+
+def test_several_arguments_and_trees(variant: Variant, draw: Draw) -> None:
+    x, w, b = (put(variant, draw.normal(*shape)) for shape in ((5, 3), (3, 2), (2,)))
+    assert check_gradient(linear, x, w, b, argnums=(0, 1, 2)).ok is True
+    assert check_gradient(linear, x, w, b, argnums=1).ok is True
+
+    def loss(x: Any, p: Any) -> Any:
+        return namespace(x).sum(namespace(x).tanh(x @ p["w"] + p["b"]))
+
+    assert check_gradient(loss, x, {"w": w, "b": b}, argnums=-1).ok is True
+
+    def forgot_to_sum(x: Any, p: Any) -> Any:
+        d = 1 - namespace(x).tanh(x @ p["w"] + p["b"]) ** 2
+        return {"w": namespace(x).matrix_transpose(x) @ d, "b": d[0, ...]}
+
+    assert check_gradient(loss, x, {"w": w, "b": b}, argnums=1, gradient=forgot_to_sum).ok is False
+
+
+def test_a_python_float_is_an_argument(variant: Variant) -> None:
+    found = check_gradient(
+        lambda w, x: namespace(x).sum(w * x), 2.0, put(variant, [1.0, 2.0]), gradient=lambda w, x: 3.0
+    )
+    assert found.ok is True, str(found)
+
+
+def test_without_a_gradient_autodiff_is_what_is_checked(variant: Variant, draw: Draw) -> None:
+    found = check_gradient(wave, put(variant, draw.normal(3)))
+    assert found.ok is True
+    assert by_method(found)["autodiff"].ok is None
+
+
+def test_the_check_reads_as_a_report(variant: Variant, draw: Draw) -> None:
+    z = put(variant, draw.normal(3))
+    assert "gradient: right" in str(check_gradient(wave, z, gradient=wave_gradient))
+    text = str(check_gradient(wave, z, gradient=lambda z: -wave_gradient(z)))
+    assert "gradient: WRONG" in text
+    assert text.count("tolerance") >= 3
+
+
+def test_what_cannot_be_checked_is_refused(variant: Variant) -> None:
+    z = put(variant, [1.0, 2.0])
+    xp = variant.xp
+    with pytest.raises(ShapeError, match="'forward'"):
+        check_gradient(wave, z, methods=["forward"])
+    with pytest.raises(ShapeError, match="argnums names argument 1"):
+        check_gradient(wave, z, argnums=1)
+    with pytest.raises(ShapeError, match=r"gradient has shape \(1,\), expected \(2,\)"):
+        check_gradient(wave, z, gradient=lambda z: z[:1])
+    with pytest.raises(ShapeError, match=r"f returned shape \(2,\) beside a gradient"):
+        check_gradient(lambda z: z * 2, z, gradient=lambda z: z)
+    with pytest.raises(DTypeError, match="has dtype int"):
+        check_gradient(lambda z: z, variant.asarray([1, 2]))
+    with pytest.raises(DTypeError, match="f returned"):
+        check_gradient(lambda z: xp.argmax(z), z)  # noqa: PLW0108 - strict's argmax takes no jit
+
+
+def test_half_precision_and_two_libraries_are_refused(variant: Variant) -> None:
+    if variant.library != "numpy":
+        pytest.skip("not applicable: said of NumPy arrays")
+    with pytest.raises(DTypeError, match="float16"):
+        check_gradient(wave, np.zeros(2, np.float16))
+    jnp = pytest.importorskip("jax.numpy")
+    with pytest.raises(BackendError, match="expected one library"):
+        check_gradient(mean_squared_error, np.zeros(2), jnp.zeros(2))

@@ -1,0 +1,598 @@
+"""gradient_descent: the worked examples, every status and its advice, options, compilation, and what it refuses."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from contracts._variants import Variant
+from contracts._variants import variant as named
+from pillars import BackendError, CapabilityError, DTypeError, PillarsError, ShapeError
+from pillars.backends import backend, namespace, tree_leaves
+from pillars.calculus import Descent, Optimizer, adam, gradient_descent, mean_squared_error, sgd
+from running import eps
+
+X = np.asarray([1.0, 2.0, 3.0, 4.0, 5.0])
+Y = np.asarray([2.1, 3.9, 6.2, 7.8, 10.1])
+
+
+def line_loss(w: Any, x: Any, y: Any) -> Any:
+    return mean_squared_error(w * x, y)
+
+
+def line_gradient(w: Any, x: Any, y: Any) -> Any:
+    return 2 * namespace(x).mean(x * (w * x - y))
+
+
+def descend(variant: Variant, loss: Any, params: Any, *data: Any, **options: Any) -> Descent:
+    """On a variant: eager, or inside a jit of the caller's; parameters and data are placed there."""
+    place = lambda tree: _map(lambda a: variant.asarray(a, variant.default_float), tree)  # noqa: E731
+    run = variant.compiled(lambda params, *data: gradient_descent(loss, params, *data, **options))
+    return run(place(params), *(place(x) for x in data))
+
+
+def _map(f: Any, tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {key: _map(f, value) for key, value in tree.items()}
+    return f(tree)
+
+
+def value(variant: Variant, x: Any) -> Any:
+    return variant.to_numpy(x)
+
+
+# ------------------------------------------------------------------------------------------------- worked examples
+@pytest.mark.parametrize("gradient", [None, line_gradient], ids=["autodiff", "hand"])
+@pytest.mark.parametrize(
+    ("rate", "w", "loss", "status"),
+    [
+        (0.0001, 0.2089, 35.45, "steps"),
+        (0.001, 1.3448, 4.796, "steps"),
+        (0.01, 2.0036, 0.021855, "steps"),
+        (0.1, -18231.97, 3.66e9, "diverged"),  # often said to converge to 2.0000
+        (1.0, -2.587e66, 7.361e133, "diverged"),  # finite, and often said to be NaN
+    ],
+)
+def test_learning_rates(
+    variant: Variant, rate: float, w: float, loss: float, status: str, gradient: Any
+) -> None:
+    if rate == 1.0 and not variant.wide:
+        w, loss, status = None, None, "nonfinite"  # float32 ends at 3e38
+    found = descend(
+        variant, line_loss, np.asarray(0.0), X, Y, optimizer=sgd(rate), steps=50, gradient=gradient
+    )
+    assert found.status == status
+    if w is not None:
+        assert np.isclose(float(value(variant, found.params)), w, rtol=3e-4)
+        assert np.isclose(float(value(variant, found.loss)), loss, rtol=5e-3)
+    assert np.isclose(float(value(variant, found.history.loss)[0]), 44.182, rtol=1e-6)
+    assert np.isclose(float(value(variant, found.history.grad_norm)[0]), 44.08, rtol=1e-6)
+    if status != "steps":
+        assert np.isclose(float(value(variant, found.limit)), 2 / 22, rtol=1e-3)
+        assert np.isclose(float(value(variant, found.sharpness)), 22, rtol=1e-3)
+        assert "0.0909" in found.advice
+
+
+def test_the_minimum_is_that_of_the_closed_form(variant: Variant) -> None:
+    found = descend(variant, line_loss, np.asarray(0.0), X, Y, optimizer=sgd(0.01), steps=200)
+    w = float(np.sum(X * Y) / np.sum(X * X))
+    assert round(w, 4) == 2.0036
+    assert np.isclose(float(value(variant, found.params)), w, rtol=8 * eps(variant))
+    assert np.isclose(float(value(variant, found.loss)), 0.021855, rtol=1e-4)
+
+
+def test_regression_of_the_article(variant: Variant) -> None:
+    random = np.random.RandomState(42)
+    x = random.randn(100, 3)
+    y = x @ np.asarray([2.5, -1.3, 0.8]) + 0.5 * random.randn(100)
+
+    def loss(w: Any, x: Any, y: Any) -> Any:
+        return mean_squared_error(x @ w, y)
+
+    found = descend(variant, loss, np.zeros(3), x, y, optimizer=sgd(0.01), steps=500)
+    w = value(variant, found.params)
+    assert np.array_equal(np.round(w.astype(np.float64), 3), [2.465, -1.335, 0.748])
+    r2 = 1 - np.sum((y - x @ w) ** 2) / np.sum((y - np.mean(y)) ** 2)
+    assert round(float(r2), 4) == 0.9714
+
+
+# ---------------------------------------------------------------------------------------------------------- results
+class Weights(NamedTuple):
+    slope: Any
+    offset: Any
+
+
+def test_params_are_any_tree_and_come_back_as_one(variant: Variant) -> None:
+    def loss(p: Any, x: Any, y: Any) -> Any:
+        return mean_squared_error(p["line"].slope * x + p["line"].offset, y)
+
+    start = {"line": Weights(variant.asarray(0.0, "float32"), variant.asarray(0.0, "float32"))}
+    x, y = variant.asarray(X, "float32"), variant.asarray(Y, "float32")
+    run = variant.compiled(lambda p: gradient_descent(loss, p, x, y, optimizer=sgd(0.05), steps=2000))
+    found = run(start).params["line"]
+    slope, offset = np.polyfit(X, Y, 1)
+    assert isinstance(found, Weights)
+    assert np.isclose(float(value(variant, found.slope)), slope, atol=1e-4)
+    assert np.isclose(float(value(variant, found.offset)), offset, atol=1e-3)
+    for leaf in tree_leaves(found):
+        assert backend(leaf).name == variant.library
+        assert str(leaf.dtype).endswith("float32")
+
+
+def test_history_has_one_entry_a_step(variant: Variant) -> None:
+    found = descend(variant, line_loss, np.asarray(0.0), X, Y, optimizer=sgd(0.01), steps=7)
+    assert int(value(variant, found.steps)) == 7
+    loss, rate, norm = (value(variant, x) for x in found.history)
+    assert loss.shape == rate.shape == norm.shape == (7,)
+    w = 0.0
+    for t in range(7):
+        assert np.isclose(loss[t], np.mean((w * X - Y) ** 2), rtol=32 * eps(variant))
+        g = 2 * np.mean(X * (w * X - Y))
+        assert np.isclose(norm[t], abs(g), rtol=64 * eps(variant))
+        w -= 0.01 * g
+    assert np.all(rate == rate.dtype.type(0.01))
+    assert np.isclose(float(value(variant, found.loss)), np.mean((w * X - Y) ** 2), rtol=64 * eps(variant))
+
+
+@pytest.mark.parametrize(
+    "optimizer", [sgd(0.02, momentum=0.9, nesterov=True), adam(0.1)], ids=["nesterov", "adam"]
+)
+def test_the_loop_is_the_optimizer_step_after_step(variant: Variant, optimizer: Optimizer) -> None:
+    found = descend(variant, line_loss, np.asarray(0.0), X, Y, optimizer=optimizer, steps=30)
+    w = np.asarray(0.0)
+    state = optimizer.init(w)
+    for _ in range(30):
+        step = optimizer.update(np.asarray(line_gradient(w, X, Y)), state, w)
+        w, state = step.params, step.state
+    assert np.isclose(float(value(variant, found.params)), float(w), rtol=1e4 * eps(variant))
+
+
+def test_inputs_are_not_written_and_results_are_not_views() -> None:
+    w, x, y = np.zeros(()), X.copy(), Y.copy()
+    for array in (w, x, y):
+        array.flags.writeable = False
+    gradient_descent(line_loss, w, x, y, steps=3)
+    free = np.zeros(())
+    found = gradient_descent(line_loss, free, x, y, steps=0)
+    assert found.params is not free
+    assert w == 0.0
+
+
+def test_no_steps_give_the_start(variant: Variant) -> None:
+    found = descend(variant, line_loss, np.asarray(0.0), X, Y, steps=0)
+    assert found.status == "steps"
+    assert float(value(variant, found.params)) == 0.0
+    assert np.isclose(float(value(variant, found.loss)), 44.182, rtol=1e-6)
+    assert value(variant, found.history.loss).shape == (0,)
+    assert "no step was asked for" in found.advice
+
+
+def test_lists_and_floats_follow_the_arrays() -> None:
+    found = gradient_descent(line_loss, 0.0, X.tolist(), Y.astype(np.float32))
+    assert found.params.dtype == np.float32
+    assert abs(float(found.params) - 2.0036) < 1e-3
+    plain = gradient_descent(lambda p, x: (p[0] * x[0] + p[1] - 1.0) ** 2, [0.0, 0.5], [1.0, 2.0], steps=5)
+    assert all(leaf.shape == () and isinstance(leaf, np.ndarray) for leaf in plain.params)
+
+
+# --------------------------------------------------------------------------------------------- status and what stops
+def test_a_tolerance_stops_where_the_gradient_is_small(variant: Variant) -> None:
+    options = {"optimizer": sgd(0.02), "steps": 500, "tolerance": 1e-2}
+    found = descend(variant, line_loss, np.asarray(0.0), X, Y, **options)
+    assert found.status == "converged"
+    n = int(value(variant, found.steps))
+    norms = value(variant, found.history.grad_norm)
+    assert 1 < n < 100
+    assert np.all(norms[:n] > 1e-2)
+    assert norms.shape[0] == (500 if variant.jit else n)
+    assert np.all(np.isnan(norms[n:]))
+    w = float(value(variant, found.params))
+    assert abs(line_gradient(w, X, Y)) <= 1.01e-2
+    assert "below the tolerance" in found.advice
+
+
+def test_the_tolerance_is_looked_at_after_the_last_step_too(variant: Variant) -> None:
+    # curvature 22 and rate 1/22: one step lands on the minimum
+    found = descend(variant, line_loss, np.asarray(0.0), X, Y, optimizer=sgd(1 / 22), steps=1, tolerance=1e-2)
+    assert found.status == "converged"
+    assert int(value(variant, found.steps)) == 1
+
+
+def test_clipping_bounds_the_step_and_reports_the_norm_before(variant: Variant) -> None:
+    found = descend(variant, line_loss, np.asarray(0.0), X, Y, optimizer=sgd(0.5), steps=1, clip_norm=1.0)
+    assert np.isclose(float(value(variant, found.params)), 0.5, rtol=4 * eps(variant))
+    assert np.isclose(float(value(variant, found.history.grad_norm)[0]), 44.08, rtol=1e-6)
+    loose = descend(variant, line_loss, np.asarray(0.0), X, Y, optimizer=sgd(0.01), steps=5, clip_norm=100.0)
+    plain = descend(variant, line_loss, np.asarray(0.0), X, Y, optimizer=sgd(0.01), steps=5)
+    assert float(value(variant, loose.params)) == float(value(variant, plain.params))
+
+
+def test_a_run_that_overflows_keeps_what_was_finite(variant: Variant) -> None:
+    found = descend(variant, line_loss, np.asarray(0.0), X, Y, optimizer=sgd(10.0), steps=200)
+    n = int(value(variant, found.steps))
+    losses = value(variant, found.history.loss)
+    assert found.status == "nonfinite"
+    assert 5 < n < 200
+    assert np.isfinite(float(value(variant, found.params)))
+    assert np.all(np.isfinite(losses[:n]))
+    assert float(value(variant, found.loss)) == losses[n - 1]
+    assert f"step {n} gave a loss or parameters that are not finite" in found.advice
+    assert "limit of 0.0909" in found.advice
+
+
+def test_a_start_that_is_not_finite_is_told_apart(variant: Variant) -> None:
+    found = descend(
+        variant, lambda w, x: namespace(x).log(w) * namespace(x).sum(x), np.asarray(0.0), X, steps=5
+    )
+    assert found.status == "nonfinite"
+    assert int(value(variant, found.steps)) == 0
+    assert "before any step" in found.advice
+
+
+def test_a_gradient_that_is_not_finite_is_told_apart(variant: Variant) -> None:
+    def bad(w: Any, x: Any, y: Any) -> Any:
+        return line_gradient(w, x, y) / namespace(x).where(w > 1.0, 0 * w, 0 * w + 1)
+
+    found = descend(variant, line_loss, np.asarray(0.0), X, Y, steps=50, gradient=bad)
+    assert found.status == "nonfinite"
+    assert float(value(variant, found.params)) > 1.0
+    assert np.isfinite(float(value(variant, found.loss)))
+    assert "its gradient is not finite" in found.advice
+
+
+def test_parameters_that_leave_the_loss_untouched_are_watched_too(variant: Variant) -> None:
+    # the loss does not see w, so that only w itself tells
+    huge = 3e38 if not variant.wide else 1.7e308
+    found = descend(
+        variant,
+        lambda w: 0 * w[1],
+        np.asarray([huge, 0.0]),
+        optimizer=sgd(1.0),
+        steps=5,
+        gradient=lambda w: -w / 2,
+    )
+    assert found.status == "nonfinite"
+    assert np.all(np.isfinite(value(variant, found.params)))
+
+
+def test_a_loss_that_rises_once_has_not_diverged() -> None:
+    losses = iter([1.0, 2.0, 3.0, 4.0, 3.9, 4.1])
+    w = np.asarray(0.0)
+    found = gradient_descent(lambda w: np.asarray(next(losses)), w, steps=4, gradient=lambda w: w)
+    assert found.status == "steps"
+    rising = iter([1.0, 2.0, 3.0, 4.0, 5.0])
+    assert (
+        gradient_descent(lambda w: np.asarray(next(rising)), w, steps=4, gradient=lambda w: w).status
+        == "diverged"
+    )
+    recovered = iter([9.0, 1.0, 2.0, 3.0, 4.0, 5.0])
+    assert (
+        gradient_descent(lambda w: np.asarray(next(recovered)), w, steps=5, gradient=lambda w: w).status
+        == "steps"
+    )
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "limit"),
+    [
+        (sgd(1.0), 2.0),
+        (sgd(1.0, momentum=0.5), 2 * 1.5),
+        (sgd(1.0, momentum=0.5, nesterov=True), (2 + 1.0) / (1 + 1.0)),
+    ],
+    ids=["plain", "heavy-ball", "nesterov"],
+)
+def test_growth_tells_the_limit_of_each_form_of_descent(optimizer: Optimizer, limit: float) -> None:
+    curvature = 5.0  # rate 1.0 is beyond every limit here
+    found = gradient_descent(lambda w: 0.5 * curvature * w**2 + 3.0, 1.0, optimizer=optimizer, steps=40)
+    assert found.status == "diverged"
+    assert np.isclose(float(found.sharpness), curvature, rtol=1e-6)
+    assert np.isclose(float(found.limit), limit / curvature, rtol=1e-6)
+    near = Optimizer(optimizer.init, optimizer.update)
+    for factor, status in ((0.98, "steps"), (1.02, "diverged")):
+        state = near.init(np.asarray(1.0))._replace(learning_rate=np.asarray(factor * limit / curvature))
+        tuned = Optimizer(lambda params, state=state: state, near.update)
+        assert (
+            gradient_descent(lambda w: 0.5 * curvature * w**2, 1.0, optimizer=tuned, steps=300).status
+            == status
+        )
+
+
+def test_adam_claims_no_curvature() -> None:
+    found = gradient_descent(lambda w: -(w**2), 1.0, optimizer=adam(0.5), steps=20)
+    assert found.status == "steps"
+    assert np.isnan(found.limit)
+    wrong = gradient_descent(lambda w: w**2, 1.0, optimizer=adam(0.5), steps=20, gradient=lambda w: -2 * w)
+    assert wrong.status == "diverged"
+    assert np.isnan(wrong.limit)
+    assert "check_gradient" in wrong.advice
+
+
+# ------------------------------------------------------------------------------------------------ batches, callbacks
+def noisy_line() -> tuple[Any, Any]:
+    random = np.random.default_rng(0)
+    x = random.standard_normal(64)
+    return x, 3.0 * x + 0.01 * random.standard_normal(64)
+
+
+def test_batches_reach_the_minimum_and_are_the_same_everywhere(variant: Variant) -> None:
+    x, y = noisy_line()
+    found = descend(
+        variant, line_loss, np.asarray(0.0), x, y, optimizer=sgd(0.1), steps=60, batch_size=10, rng=3
+    )
+    assert abs(float(value(variant, found.params)) - 3.0) < 0.02
+    reference = gradient_descent(line_loss, 0.0, x, y, optimizer=sgd(0.1), steps=60, batch_size=10, rng=3)
+    assert np.allclose(value(variant, found.history.loss), reference.history.loss, rtol=1e-3, atol=1e-5)
+    other = gradient_descent(line_loss, 0.0, x, y, optimizer=sgd(0.1), steps=60, batch_size=10, rng=4)
+    assert not np.allclose(other.history.loss, reference.history.loss, rtol=1e-2)
+    w = float(value(variant, found.params))
+    assert np.isclose(float(value(variant, found.loss)), np.mean((w * x - y) ** 2), rtol=1e-3)  # on all data
+
+
+def test_an_epoch_sees_every_row_once() -> None:
+    seen: list[Any] = []
+
+    def loss(w: Any, rows: Any) -> Any:
+        seen.append(np.asarray(rows).tolist())
+        return 0 * w
+
+    rows = np.arange(12)
+    gradient_descent(loss, 0.0, rows, steps=8, batch_size=3, gradient=lambda w, rows: 0.0)
+    batches = seen[:8]
+    epochs = [[row for batch in part for row in batch] for part in (batches[:4], batches[4:])]
+    assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(12))
+    assert batches[:4] != batches[4:]
+
+
+def test_batches_leave_scalars_and_trees_alone() -> None:
+    x, y = noisy_line()
+
+    def loss(w: Any, data: Any, weight: Any) -> Any:
+        assert data["x"].shape == (16,)
+        return weight * mean_squared_error(w * data["x"], data["y"])
+
+    def whole(w: Any, data: Any, weight: Any) -> Any:
+        return weight * mean_squared_error(w * data["x"], data["y"])
+
+    plan = {"optimizer": sgd(0.1), "steps": 40, "batch_size": 16}
+    found = gradient_descent(whole, 0.0, {"x": x, "y": y}, 2.0, **plan)
+    assert abs(float(found.params) - 3.0) < 0.05
+    with pytest.raises(AssertionError):
+        gradient_descent(loss, 0.0, {"x": x, "y": y}, 2.0, **plan)  # the loss at the end is on all rows
+
+
+@pytest.mark.parametrize("name", ["numpy", "strict", "jax"])
+def test_callbacks_come_every_so_many_steps(name: str) -> None:
+    where = named(name)
+    seen: list[Any] = []
+    found = descend(
+        where,
+        line_loss,
+        np.asarray(0.0),
+        X,
+        Y,
+        optimizer=sgd(0.01),
+        steps=25,
+        callback=lambda step, metrics: seen.append((step, metrics)),
+        every=10,
+    )
+    assert [step for step, _ in seen] == [10, 20]
+    losses = where.to_numpy(found.history.loss)
+    assert losses.shape == (25,)
+    assert [metrics.loss for _, metrics in seen] == [losses[9], losses[19]]
+    assert all(type(x) is float for _, metrics in seen for x in metrics)
+    plain = descend(where, line_loss, np.asarray(0.0), X, Y, optimizer=sgd(0.01), steps=25)
+    assert np.isclose(
+        float(where.to_numpy(found.params)), float(where.to_numpy(plain.params)), rtol=8 * eps(where)
+    )
+
+
+@pytest.mark.parametrize("name", ["numpy", "jax"])
+def test_callbacks_end_with_the_run(name: str) -> None:
+    seen: list[int] = []
+    found = descend(
+        named(name), line_loss, np.asarray(0.0), X, Y,
+        optimizer=sgd(1e4), steps=500, callback=lambda step, metrics: seen.append(step), every=2,
+    )  # fmt: skip
+    n = int(found.steps)
+    assert found.status == "nonfinite"
+    assert seen == list(range(2, n + 1, 2))
+    assert found.history.loss.shape == (n,)
+
+
+# --------------------------------------------------------------------------------------------------- compiled on JAX
+def compilations(run: Any) -> int:
+    """How many times JAX's compiler ran."""
+    import jax
+
+    seen: list[str] = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, seconds, **more: (
+            seen.append(event) if event.endswith("backend_compile_duration") else None
+        )
+    )
+    run()
+    return len(seen)
+
+
+@pytest.fixture
+def jnp() -> Any:
+    return pytest.importorskip("jax.numpy")
+
+
+def test_a_closure_that_changes_is_seen(jnp: Any) -> None:
+    target = 1.0
+    box = {"target": jnp.asarray(1.0)}
+    array = np.asarray([1.0])
+
+    class Holder:
+        target = 1.0
+
+    def by_cell(w: Any) -> Any:
+        return (w - target) ** 2
+
+    def by_dict(w: Any) -> Any:
+        return (w - box["target"]) ** 2
+
+    def by_array(w: Any) -> Any:
+        return (w - array[0]) ** 2
+
+    def by_object(w: Any, holder: Any = Holder) -> Any:
+        return (w - holder.target) ** 2
+
+    def solve(loss: Any) -> float:
+        return float(gradient_descent(loss, jnp.asarray(0.0), optimizer=sgd(0.5), steps=2).params)
+
+    assert [solve(loss) for loss in (by_cell, by_dict, by_array, by_object)] == [1.0] * 4
+    target = 2.0
+    box["target"] = jnp.asarray(2.0)
+    array[0] = 2.0
+    Holder.target = 2.0
+    assert [solve(loss) for loss in (by_cell, by_dict, by_array, by_object)] == [2.0] * 4
+
+
+def test_a_program_traced_again_is_traced_from_the_function_at_hand(jnp: Any) -> None:
+    def make(target: float) -> tuple[Any, Any]:
+        def loss(w: Any) -> Any:
+            return jnp.sum((w - target) ** 2)
+
+        def change(to: float) -> None:
+            nonlocal target
+            target = to
+
+        return loss, change
+
+    def solve(loss: Any, n: int) -> list[float]:
+        return gradient_descent(loss, jnp.zeros(n), optimizer=sgd(0.5), steps=3).params.tolist()
+
+    first, change = make(7.0)
+    assert solve(first, 1) == [7.0]
+    change(8.0)
+    second, _ = make(7.0)  # equal to what the first one was, and of a shape not compiled yet
+    assert solve(second, 2) == [7.0, 7.0]
+    assert solve(first, 2) == [8.0, 8.0]
+
+
+SCALE = 1.0
+
+
+def scaled_loss(w: Any) -> Any:
+    return (w - SCALE) ** 2
+
+
+def test_a_global_that_changes_is_seen(jnp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def solve() -> float:
+        return float(gradient_descent(scaled_loss, jnp.asarray(0.0), optimizer=sgd(0.5), steps=2).params)
+
+    assert solve() == 1.0
+    monkeypatch.setitem(scaled_loss.__globals__, "SCALE", 5.0)
+    assert solve() == 5.0
+
+
+def test_a_sweep_of_rates_and_of_data_compiles_once(jnp: Any) -> None:
+    def run(rate: float, shift: float) -> None:
+        x, y = jnp.asarray(X), jnp.asarray(Y + shift)
+        loss = lambda w, x, y: jnp.mean((w * x - y) ** 2)  # noqa: E731 - a new function object in every call
+        gradient_descent(loss, jnp.asarray(0.0), x, y, optimizer=sgd(rate), steps=11)
+
+    run(0.01, 0.0)
+    assert compilations(lambda: [run(0.001 * i, float(i)) for i in range(1, 21)]) == 0
+
+
+def test_under_the_callers_vmap_and_grad(jnp: Any) -> None:
+    import jax
+
+    x, y = jnp.asarray(X), jnp.asarray(Y)
+
+    def final(rate: Any) -> Descent:
+        return gradient_descent(line_loss, jnp.asarray(0.0), x, y, optimizer=sgd(rate), steps=50)
+
+    swept = jax.jit(jax.vmap(final))(jnp.asarray([0.001, 0.01, 0.1]))
+    assert swept.status == ["steps", "steps", "diverged"]
+    assert np.allclose(np.asarray(swept.params), [1.3448, 2.0036, -18231.97], rtol=1e-3)
+    assert len(swept.advice) == 3
+    slope = jax.grad(lambda rate: final(rate).loss)(0.001)
+    step = 1e-4
+    numeric = (final(0.001 + step).loss - final(0.001 - step).loss) / (2 * step)
+    assert np.isclose(float(slope), float(numeric), rtol=2e-2)
+
+
+def test_words_are_refused_inside_a_jit(jnp: Any) -> None:
+    import jax
+
+    def inside(w: Any) -> Any:
+        found = gradient_descent(lambda w: w**2, w, steps=2)
+        assert found.status_code.shape == ()
+        return found.status
+
+    with pytest.raises(CapabilityError, match="outside the compiled function"):
+        jax.jit(inside)(jnp.asarray(1.0))
+    with pytest.raises(CapabilityError, match="callback"):
+        jax.jit(lambda w: gradient_descent(lambda w: w**2, w, callback=print).params)(jnp.asarray(1.0))
+
+
+def test_numpy_data_are_constants_in_a_trace(jnp: Any) -> None:
+    import jax
+
+    found = jax.jit(lambda w: gradient_descent(line_loss, w, X, Y, steps=50).params)(jnp.asarray(0.0))
+    assert np.isclose(float(found), 2.0036, rtol=1e-4)
+
+
+# ----------------------------------------------------------------------------------------------------------- refused
+@pytest.mark.parametrize(
+    ("error", "words", "call"),
+    [
+        (ShapeError, r"loss returned shape \(5,\)", lambda: gradient_descent(lambda w, x: w * x, 0.0, X)),
+        (DTypeError, "complex128", lambda: gradient_descent(lambda w: w + 1j, 0.0, gradient=lambda w: w)),
+        (DTypeError, "params is 0, an integer", lambda: gradient_descent(line_loss, 0, X, Y)),
+        (DTypeError, r"params\['w'\] has dtype int64", lambda: gradient_descent(line_loss, {"w": np.zeros(2, int)})),
+        (DTypeError, "params has dtype complex128", lambda: gradient_descent(line_loss, np.zeros(2, complex), X, Y)),
+        (ShapeError, "no leaves", lambda: gradient_descent(line_loss, {}, X, Y)),
+        (ShapeError, "steps is -1", lambda: gradient_descent(line_loss, 0.0, X, Y, steps=-1)),
+        (DTypeError, "steps is 2.5", lambda: gradient_descent(line_loss, 0.0, X, Y, steps=2.5)),
+        (ShapeError, "every is 0", lambda: gradient_descent(line_loss, 0.0, X, Y, every=0)),
+        (ShapeError, "clip_norm is 0", lambda: gradient_descent(line_loss, 0.0, X, Y, clip_norm=0.0)),
+        (ShapeError, "tolerance is nan", lambda: gradient_descent(line_loss, 0.0, X, Y, tolerance=float("nan"))),
+        (ShapeError, "batch_size is 6", lambda: gradient_descent(line_loss, 0.0, X, Y, batch_size=6)),
+        (ShapeError, "batch_size is 0", lambda: gradient_descent(line_loss, 0.0, X, Y, batch_size=0)),
+        (ShapeError, "4 and 5 rows", lambda: gradient_descent(line_loss, 0.0, X[:4], Y, batch_size=2)),
+        (ShapeError, "no data with rows", lambda: gradient_descent(lambda w: w**2, 0.0, batch_size=2)),
+        (DTypeError, "optimizer is 0.1", lambda: gradient_descent(line_loss, 0.0, X, Y, optimizer=0.1)),
+        (DTypeError, "loss is None", lambda: gradient_descent(None, 0.0, X, Y)),
+        (CapabilityError, "monitor", lambda: gradient_descent(line_loss, 0.0, X, Y, monitor=object())),
+        (CapabilityError, "checkpoint", lambda: gradient_descent(line_loss, 0.0, X, Y, checkpoint="run.st")),
+        (
+            ShapeError,
+            r"gradient\['w'\] has shape \(2,\), expected \(5,\)",
+            lambda: gradient_descent(
+                lambda p, x: np.sum(p["w"] * x), {"w": np.zeros(5)}, X, gradient=lambda p, x: {"w": np.zeros(2)}
+            ),
+        ),
+        (
+            ShapeError,
+            "structure",
+            lambda: gradient_descent(
+                lambda p, x: np.sum(p["w"] * x), {"w": np.zeros(5)}, X, gradient=lambda p, x: np.zeros(5)
+            ),
+        ),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_refused(error: type[Exception], words: str, call: Any) -> None:
+    with pytest.raises(error, match=words) as caught:
+        call()
+    assert isinstance(caught.value, PillarsError)
+
+
+def test_two_libraries_are_refused(jnp: Any) -> None:
+    with pytest.raises(BackendError, match=r"params on jax and data\[0\] on numpy"):
+        gradient_descent(line_loss, jnp.asarray(0.0), X, Y)
+    with pytest.raises(BackendError, match="expected an array of numpy"):
+        gradient_descent(line_loss, np.zeros(()), X, Y, gradient=lambda w, x, y: jnp.asarray(0.0))
+
+
+def test_an_optimizer_of_ones_own(variant: Variant) -> None:
+    made = sgd(0.01)
+    mine = Optimizer(made.init, lambda g, s, p: made.update(grads=g, state=s, params=p))
+    found = descend(variant, line_loss, np.asarray(0.0), X, Y, optimizer=mine, steps=50)
+    assert np.isclose(float(value(variant, found.params)), 2.0036, rtol=1e-4)

@@ -1,0 +1,302 @@
+"""sgd and adam: parity with torch and optax, closed forms, state, and what they refuse."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+from contracts._variants import Variant
+from pillars import BackendError, DTypeError, ShapeError
+from pillars.backends import Draw, backend, tree_leaves, tree_map
+from pillars.calculus import Optimizer, adam, sgd
+from running import eps
+
+STEPS = 100
+SGD = [
+    {},
+    {"momentum": 0.9},
+    {"momentum": 0.9, "nesterov": True},
+    {"weight_decay": 0.1},
+    {"momentum": 0.8, "nesterov": True, "weight_decay": 0.05},
+]
+
+
+def problem(seed: int) -> tuple[Any, Any]:
+    """Parameters of two shapes, and a gradient that depends on them: x - target scaled, and a wave."""
+    random = np.random.default_rng(seed)
+    params = {"a": random.standard_normal((3, 2)), "b": random.standard_normal(4)}
+    scale = {"a": random.uniform(0.1, 3.0, (3, 2)), "b": random.uniform(0.1, 3.0, 4)}
+
+    def gradient(p: Any) -> Any:
+        return {key: scale[key] * p[key] + 0.1 * np.sin(7 * p[key]) for key in p}
+
+    return params, gradient
+
+
+def run(optimizer: Optimizer, params: Any, gradient: Any, steps: int = STEPS) -> list[Any]:
+    state, path = optimizer.init(params), []
+    for _ in range(steps):
+        step = optimizer.update(gradient(params), state, params)
+        params, state = step.params, step.state
+        path.append(params)
+    return path
+
+
+def sgd_by_hand(
+    p: Any, gradient: Any, lr: float, momentum: float = 0, nesterov: bool = False, weight_decay: float = 0
+) -> Any:
+    velocity = {key: np.zeros_like(p[key]) for key in p}
+    path = []
+    for _ in range(STEPS):
+        g = gradient(p)
+        new = {}
+        for key in p:
+            d = g[key] + weight_decay * p[key]
+            velocity[key] = momentum * velocity[key] + d
+            new[key] = p[key] - lr * (d + momentum * velocity[key] if nesterov else velocity[key])
+        p = new
+        path.append(p)
+    return path
+
+
+def adam_by_hand(p: Any, gradient: Any, lr: float, b1: float, b2: float, e: float) -> Any:
+    m = {key: np.zeros_like(p[key]) for key in p}
+    v = {key: np.zeros_like(p[key]) for key in p}
+    path = []
+    for t in range(1, STEPS + 1):
+        g, new = gradient(p), {}
+        for key in p:
+            m[key] = b1 * m[key] + (1 - b1) * g[key]
+            v[key] = b2 * v[key] + (1 - b2) * g[key] ** 2
+            new[key] = p[key] - lr * (m[key] / (1 - b1**t)) / (np.sqrt(v[key] / (1 - b2**t)) + e)
+        p = new
+        path.append(p)
+    return path
+
+
+def assert_same_path(got: list[Any], expected: list[Any], rtol: float = 1e-12) -> None:
+    for mine, theirs in zip(got, expected, strict=True):
+        for a, b in zip(tree_leaves(mine), tree_leaves(theirs), strict=True):
+            assert np.allclose(a, b, rtol=rtol, atol=rtol * np.max(np.abs(b)))
+
+
+@pytest.mark.parametrize("options", SGD)
+def test_sgd_is_the_written_out_loop(options: dict[str, Any]) -> None:
+    params, gradient = problem(0)
+    assert_same_path(
+        run(sgd(0.05, **options), params, gradient), sgd_by_hand(params, gradient, 0.05, **options)
+    )
+
+
+@pytest.mark.parametrize("options", [(0.9, 0.999, 1e-8), (0.5, 0.9, 1e-3), (0.0, 0.9, 1e-8)])
+def test_adam_is_the_written_out_loop(options: tuple[float, float, float]) -> None:
+    params, gradient = problem(1)
+    b1, b2, e = options
+    got = run(adam(0.02, beta1=b1, beta2=b2, epsilon=e), params, gradient)
+    assert_same_path(got, adam_by_hand(params, gradient, 0.02, *options))
+
+
+@pytest.mark.parametrize("options", SGD)
+def test_sgd_is_torch(options: dict[str, Any]) -> None:
+    torch = pytest.importorskip("torch")
+    params, gradient = problem(2)
+    leaves = {key: torch.tensor(p, requires_grad=True) for key, p in params.items()}
+    theirs = torch.optim.SGD(list(leaves.values()), lr=0.05, **options)
+    assert_same_path(
+        run(sgd(0.05, **options), params, gradient), _torch_path(torch, theirs, leaves, gradient)
+    )
+
+
+def test_adam_is_torch() -> None:
+    torch = pytest.importorskip("torch")
+    params, gradient = problem(3)
+    leaves = {key: torch.tensor(p, requires_grad=True) for key, p in params.items()}
+    theirs = torch.optim.Adam(list(leaves.values()), lr=0.02)
+    assert_same_path(run(adam(0.02), params, gradient), _torch_path(torch, theirs, leaves, gradient))
+
+
+def _torch_path(torch: Any, optimizer: Any, leaves: Any, gradient: Any) -> list[Any]:
+    path = []
+    for _ in range(STEPS):
+        found = gradient({key: leaf.detach().numpy() for key, leaf in leaves.items()})
+        for key, leaf in leaves.items():
+            leaf.grad = torch.tensor(found[key])
+        optimizer.step()
+        path.append({key: leaf.detach().numpy().copy() for key, leaf in leaves.items()})
+    return path
+
+
+@pytest.mark.parametrize("name", ["sgd", "momentum", "nesterov", "adam"])
+def test_they_are_optax(name: str) -> None:
+    optax = pytest.importorskip("optax")
+    jnp = pytest.importorskip("jax.numpy")
+    mine, theirs = {
+        "sgd": (sgd(0.05), optax.sgd(0.05)),
+        "momentum": (sgd(0.05, momentum=0.9), optax.sgd(0.05, momentum=0.9)),
+        "nesterov": (sgd(0.05, momentum=0.9, nesterov=True), optax.sgd(0.05, momentum=0.9, nesterov=True)),
+        "adam": (adam(0.02), optax.adam(0.02)),
+    }[name]
+    host, gradient = problem(4)
+    params = tree_map(jnp.asarray, host)
+    wide = params["b"].dtype == jnp.float64
+    state, own = theirs.init(params), mine.init(params)
+    for _ in range(STEPS if wide else 1):
+        g = tree_map(jnp.asarray, gradient(tree_map(np.asarray, params)))
+        step = mine.update(g, own, params)
+        moved, state = theirs.update(g, state, params)
+        expected = optax.apply_updates(params, moved)
+        tolerance = 1e-12 if wide else 1e-6
+        for a, b in zip(tree_leaves(step.params), tree_leaves(expected), strict=True):
+            assert np.allclose(a, b, rtol=tolerance, atol=tolerance)
+        params, own = step.params, step.state
+
+
+@pytest.mark.parametrize(
+    "optimizer", [sgd(0.05, momentum=0.9, nesterov=True), adam(0.02)], ids=["sgd", "adam"]
+)
+def test_every_backend_takes_the_same_step(variant: Variant, draw: Draw, optimizer: Optimizer) -> None:
+    host = {"a": draw.normal(3, 2), "b": [draw.normal(4), draw.normal()]}
+    g = {"a": draw.normal(3, 2), "b": [draw.normal(4), draw.normal()]}
+
+    def two(params: Any, grads: Any) -> Any:
+        state = optimizer.init(params)
+        step = optimizer.update(grads, state, params)
+        return optimizer.update(grads, step.state, step.params)
+
+    expected = two(tree_map(np.asarray, host), tree_map(np.asarray, g))
+    put = lambda tree: tree_map(lambda x: variant.asarray(x, variant.default_float), tree)  # noqa: E731
+    got = variant.compiled(two)(put(host), put(g))
+    for a, b in zip(tree_leaves(variant.to_numpy(got)), tree_leaves(expected), strict=True):
+        assert a.shape == np.shape(b)
+        assert np.allclose(a, b, rtol=64 * eps(variant), atol=64 * eps(variant))
+    for leaf in tree_leaves(got.params):
+        assert str(leaf.dtype).endswith(variant.default_float)
+
+
+def test_adams_first_step_is_the_rate_in_every_coordinate() -> None:
+    g = np.asarray([3.0, -400.0, 1e-9])
+    params = np.zeros(3)
+    moved = adam(0.001).update(g, adam(0.001).init(params), params).params
+    assert np.allclose(moved, -0.001 * g / (np.abs(g) + 1e-8), rtol=1e-12, atol=0)
+
+
+def test_adam_keeps_its_digits_in_float32() -> None:
+    # 1 - 0.999**1 in float32 is off by 1e-5; the ratio m/sqrt(v) must still be the gradient's sign
+    params = np.zeros(1, np.float32)
+    moved = adam(1.0, epsilon=0.0).update(np.full(1, 0.3, np.float32), adam(1.0).init(params), params).params
+    assert abs(moved[0] + 1.0) < 4 * np.finfo(np.float32).eps
+
+
+def test_a_step_tells_norm_rate_and_ratio() -> None:
+    params = {"w": np.asarray([3.0, 0.0]), "b": np.asarray(4.0)}
+    step = sgd(0.5).update({"w": np.asarray([0.0, 6.0]), "b": np.asarray(8.0)}, sgd(0.5).init(params), params)
+    assert (step.grad_norm, step.learning_rate, step.update_ratio) == (10.0, 0.5, 1.0)
+    assert (step.state.step, step.state.learning_rate) == (1, 0.5)
+    from_zero = sgd(0.5).update(np.ones(2), sgd(0.5).init(np.zeros(2)), np.zeros(2))
+    assert np.isinf(from_zero.update_ratio)
+
+
+def test_the_norm_survives_numbers_whose_squares_do_not(variant: Variant) -> None:
+    params = variant.asarray(np.ones(2), "float32")
+    for size in (1e30, 1e-30):
+        g = variant.asarray(np.asarray([3.0, 4.0]) * size, "float32")
+        step = variant.compiled(lambda g: sgd(1e-9).update(g, sgd(1e-9).init(params), params).grad_norm)(g)
+        assert np.isclose(float(variant.to_numpy(step)), 5 * size, rtol=1e-6)
+
+
+def test_the_rate_sits_in_the_state_and_can_be_changed_there() -> None:
+    params = np.asarray([1.0])
+    state = sgd(0.1).init(params)
+    step = sgd(0.1).update(np.asarray([1.0]), state._replace(learning_rate=np.asarray(0.5)), params)
+    assert step.params == 0.5
+    assert step.state.learning_rate == 0.5
+
+
+def test_a_schedule_is_asked_for_the_rate_of_every_step() -> None:
+    optimizer = sgd(lambda step: 0.1 * 0.5**step)
+    params, state, rates = np.asarray([1.0]), optimizer.init(np.asarray([1.0])), []
+    for _ in range(3):
+        step = optimizer.update(np.asarray([0.0]), state, params)
+        state = step.state
+        rates.append(float(step.learning_rate))
+    assert rates == [0.1, 0.05, 0.025]
+
+
+def test_optimizers_compare_and_pickle_by_value() -> None:
+    assert sgd(0.1, momentum=0.9) == sgd(0.1, momentum=0.9)
+    assert hash(adam(0.1)) == hash(adam(0.1))
+    assert sgd(0.1) != sgd(0.2)
+    assert adam(0.1, beta1=0.8).update != adam(0.1).update
+    assert sgd(0.1).update == sgd(0.2).update  # the rate is state, so that a sweep compiles once
+    assert sgd(0.5, momentum=0.9).update != adam(0.5, beta1=0.9).update
+    assert pickle.loads(pickle.dumps(adam(0.1))) == adam(0.1)
+
+
+def test_half_precision_is_stepped_wide_and_rounded_once() -> None:
+    params = np.asarray([1.0, 2.0], np.float16)
+    state = adam(0.001).init(params)
+    step = adam(0.001).update(np.asarray([1e-6, 3.0], np.float16), state, params)
+    assert step.params.dtype == np.float16
+    assert step.state.second_moment.dtype == np.float32
+    assert np.all(np.isfinite(step.params))
+    assert np.array_equal(step.params, np.asarray([0.999, 1.999], np.float16))
+
+
+def test_a_traced_rate_can_be_differentiated() -> None:
+    jax = pytest.importorskip("jax")
+    jnp = jax.numpy
+    params, g = jnp.asarray([1.0, 2.0]), jnp.asarray([3.0, 4.0])
+
+    def moved(rate: Any) -> Any:
+        optimizer = sgd(rate)
+        return jnp.sum(optimizer.update(g, optimizer.init(params), params).params)
+
+    assert float(jax.jit(jax.grad(moved))(0.1)) == -7.0
+
+
+@pytest.mark.parametrize("make", [sgd, adam])
+@pytest.mark.parametrize("rate", [0.0, -0.1, float("nan"), float("inf")])
+def test_rates_out_of_range_are_refused(make: Any, rate: float) -> None:
+    with pytest.raises(ShapeError, match=r"learning_rate is .* expected it finite and above 0"):
+        make(rate)
+
+
+@pytest.mark.parametrize("rate", ["0.1", None, True, [0.1]])
+def test_rates_that_are_no_numbers_are_refused(rate: Any) -> None:
+    with pytest.raises(DTypeError, match="learning_rate"):
+        sgd(rate)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: sgd(0.1, momentum=1.0),
+        lambda: sgd(0.1, momentum=-0.1),
+        lambda: sgd(0.1, nesterov=True),
+        lambda: sgd(0.1, weight_decay=-1.0),
+        lambda: adam(0.1, beta1=1.0),
+        lambda: adam(0.1, beta2=float("nan")),
+        lambda: adam(0.1, epsilon=-1e-8),
+    ],
+)
+def test_hyper_parameters_out_of_range_are_refused(make: Any) -> None:
+    with pytest.raises(ShapeError):
+        make()
+
+
+def test_what_does_not_fit_is_named() -> None:
+    params = {"w": np.zeros((2, 3)), "b": np.zeros(3)}
+    state = sgd(0.1).init(params)
+    with pytest.raises(ShapeError, match=r"\['w'\] has shape \(3, 2\), expected \(2, 3\)"):
+        sgd(0.1).update({"w": np.zeros((3, 2)), "b": np.zeros(3)}, state, params)
+    with pytest.raises(ShapeError, match="structure"):
+        sgd(0.1).update({"w": np.zeros((2, 3))}, state, params)
+    with pytest.raises(DTypeError, match=r"params\['w'\] has dtype int64"):
+        sgd(0.1).init({"w": np.zeros(2, np.int64)})
+    jnp = pytest.importorskip("jax.numpy")
+    with pytest.raises(BackendError, match="expected an array of numpy"):
+        sgd(0.1).update({"w": jnp.zeros((2, 3)), "b": np.zeros(3)}, state, params)
+    assert backend(state.step).name == "numpy"

@@ -1,0 +1,263 @@
+"""What every operation is compared with: SciPy, mpmath, or the formula written out once more, never its own body.
+
+One entry an operation, under its record's name: same arguments, NumPy float64 in, NumPy float64 or integers out. A new
+operation gets one line here; without it the completeness test fails.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import mpmath
+import numpy as np
+from scipy import special
+
+__all__ = ["ORACLES"]
+
+mpmath.mp.dps = 40
+
+
+def _elementwise(f: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of mpmath numbers, 40 digits, over arrays."""
+
+    def over(*arrays: Any) -> Any:
+        rows = [
+            float(f(*(mpmath.mpf(float(v)) for v in row)))
+            for row in np.broadcast(*arrays, np.zeros(()))  # the last one only makes a broadcast of one array
+            for row in [row[:-1]]
+        ]
+        return np.asarray(rows, dtype=np.float64).reshape(np.broadcast_shapes(*(np.shape(x) for x in arrays)))
+
+    return over
+
+
+# -------------------------------------------------------------------------------------------------- the softmax family
+def _softmax(x: Any, *, axis: int, temperature: float = 1.0) -> Any:
+    return special.softmax(x / temperature, axis=axis)
+
+
+def _log_softmax(x: Any, *, axis: int, temperature: float = 1.0) -> Any:
+    return special.log_softmax(x / temperature, axis=axis)
+
+
+def _logsumexp(x: Any, *, axis: Any, keepdims: bool = False) -> Any:
+    return special.logsumexp(x, axis=axis, keepdims=keepdims)
+
+
+def _surprise(logits: Any, labels: Any, label_smoothing: float, temperature: float) -> Any:
+    """−Σ q log p with q the smoothed one-hot or given targets; each row in 40 digits."""
+    k = logits.shape[-1]
+    hard = np.issubdtype(labels.dtype, np.integer)
+    targets = np.eye(k)[labels] if hard else labels
+    losses = []
+    for row, target in zip(logits.reshape(-1, k), targets.reshape(-1, k), strict=True):
+        z = [mpmath.mpf(float(v)) / mpmath.mpf(temperature) for v in row]
+        total = mpmath.log(mpmath.fsum(mpmath.exp(v) for v in z))
+        s = mpmath.mpf(label_smoothing)
+        q = [(1 - s) * mpmath.mpf(float(t)) + s / k for t in target]
+        losses.append(float(mpmath.fsum(share * (total - v) for share, v in zip(q, z, strict=True))))
+    return np.asarray(losses).reshape(logits.shape[:-1])
+
+
+def _reduced(losses: Any, reduction: str) -> Any:
+    return {"none": lambda x: x, "mean": np.mean, "sum": np.sum}[reduction](losses)
+
+
+def _cross_entropy(
+    logits: Any,
+    labels: Any,
+    *,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+    temperature: float = 1.0,
+) -> Any:
+    return _reduced(_surprise(logits, labels, label_smoothing, temperature), reduction)
+
+
+def _sigmoid(x: Any) -> Any:
+    return 1 / (1 + mpmath.exp(-x))
+
+
+def _phi(x: Any) -> Any:
+    return mpmath.erfc(-x / mpmath.sqrt(2)) / 2
+
+
+# -------------------------------------------------------------------------------------------------------------- layers
+_ACTIVATIONS: dict[str | None, Callable[..., Any]] = {
+    None: lambda x: x,
+    "relu": lambda x: np.where(x > 0, x, 0.0),
+    "gelu": _elementwise(lambda x: x * _phi(x)),
+    "silu": _elementwise(lambda x: x * _sigmoid(x)),
+    "tanh": _elementwise(mpmath.tanh),
+    "sigmoid": _elementwise(_sigmoid),
+}
+
+
+def _gelu(x: Any, *, approximate: bool = False) -> Any:
+    if not approximate:
+        return _ACTIVATIONS["gelu"](x)
+    inner = mpmath.sqrt(2 / mpmath.pi)
+    return _elementwise(lambda v: v / 2 * (1 + mpmath.tanh(inner * (v + mpmath.mpf("0.044715") * v**3))))(x)
+
+
+def _linear(x: Any, weight: Any, bias: Any = None, *, activation: Any = None, name: Any = None) -> Any:
+    y = np.einsum("...i,io->...o", x, weight)
+    return _ACTIVATIONS[activation](y if bias is None else y + bias)
+
+
+def _leaky_relu(x: Any, *, negative_slope: float = 0.01) -> Any:
+    return np.where(x > 0, x, negative_slope * x)
+
+
+# -------------------------------------------------------------------------------------------------------------- losses
+def _losses(f: Callable[[Any], Any]) -> Callable[..., Any]:
+    def loss(prediction: Any, target: Any, **options: Any) -> Any:
+        difference = np.asarray(np.asarray(prediction) - np.asarray(target))
+        return np.asarray(math.fsum(f(d, **options) for d in difference.ravel()) / difference.size)
+
+    return loss
+
+
+def _huber(d: float, *, delta: float = 1.0) -> float:
+    return 0.5 * d * d if abs(d) <= delta else delta * (abs(d) - 0.5 * delta)
+
+
+# -------------------------------------------------------------------------------------- random numbers, from the paper
+def _threefry(key: Any, x0: int, x1: int) -> tuple[int, int]:
+    """Threefry-2x32-20 on Python's integers: Salmon, Moraes, Dror, Shaw (2011), figure 2 and table 2."""
+    word = 2**32 - 1
+    k = [int(key[0]), int(key[1])]
+    k.append(k[0] ^ k[1] ^ 0x1BD11BDA)
+    x0, x1 = (x0 + k[0]) & word, (x1 + k[1]) & word
+    for turn in range(20):
+        by = ((13, 15, 26, 6), (17, 29, 16, 24))[turn // 4 % 2][turn % 4]
+        x0 = (x0 + x1) & word
+        x1 = (((x1 << by) | (x1 >> (32 - by))) & word) ^ x0
+        if turn % 4 == 3:
+            step = turn // 4 + 1
+            x0, x1 = (x0 + k[step % 3]) & word, (x1 + k[(step + 1) % 3] + step) & word
+    return x0, x1
+
+
+def _counted(key: Any, shape: Any, f: Callable[[int], Any], dtype: Any) -> Any:
+    lengths = (shape,) if isinstance(shape, int) else tuple(shape)
+    return np.asarray([f(i) for i in range(math.prod(lengths))], dtype=dtype).reshape(lengths)
+
+
+def _bits(key: Any, shape: Any) -> Any:
+    return _counted(key, shape, lambda i: _threefry(key, 0, i)[0] ^ _threefry(key, 0, i)[1], np.uint32)
+
+
+def _split(key: Any, n: int) -> Any:
+    return np.asarray([_threefry(key, 0, i) for i in range(n)], dtype=np.uint32).reshape(n, 2)
+
+
+def _fold_in(key: Any, index: Any) -> Any:
+    return np.asarray(_threefry(key, 0, int(index) % 2**32), dtype=np.uint32)
+
+
+def _uniform(key: Any, low: Any, high: Any, *, shape: Any, dtype: str) -> Any:
+    def one(i: int) -> float:
+        a, b = _threefry(key, 0, i)
+        u = ((a >> 5) * 2**26 + (b >> 6)) / 2**53 if dtype == "float64" else (a >> 8) / 2**24
+        return float(low + (high - low) * u)
+
+    return _counted(key, shape, one, np.float64)
+
+
+def _normal(key: Any, *, shape: Any, dtype: str) -> Any:
+    def one(i: int) -> float:
+        a, b = _threefry(key, 0, i // 2)
+        more_a, more_b = _threefry(key, 1, i // 2)
+        wide = dtype == "float64"
+        u = (mpmath.mpf(a) * 2**32 + more_a + 0.5) / 2**64 if wide else (mpmath.mpf(a) + 0.5) / 2**32
+        fraction = (mpmath.mpf(more_b) + 0.5) / 2**32 if wide else mpmath.mpf(0.5)
+        angle = ((b % 2**30) - 2**29 + fraction) * mpmath.pi / 2**31
+        cosine = mpmath.cos(angle) * (-1 if b >> 31 else 1)
+        part = cosine if (b >> 30) % 2 == i % 2 else mpmath.sin(angle)
+        return float(mpmath.sqrt(-2 * mpmath.log(u)) * part)
+
+    return _counted(key, shape, one, np.float64)
+
+
+def _waiting(key: Any, i: int, dtype: str) -> Any:
+    a, b = _threefry(key, 0, i)
+    p = mpmath.mpf(a) / 2**32 + (mpmath.mpf(b) + 0.5) / 2**64
+    return -mpmath.log1p(-min(p, 1 - mpmath.mpf(float(np.finfo(dtype).eps)) / 2))
+
+
+def _exponential(key: Any, *, shape: Any, dtype: str) -> Any:
+    return _counted(key, shape, lambda i: float(_waiting(key, i, dtype)), np.float64)
+
+
+def _integers(key: Any, low: Any, reach: Any, *, shape: Any, dtype: str) -> Any:
+    width = 8 * np.asarray(reach).dtype.itemsize
+    lows, reaches = (np.broadcast_to(x, shape).ravel() for x in (low, reach))
+
+    def one(i: int) -> int:
+        a, b = _threefry(key, 0, i)
+        if width == 64:
+            more_a, more_b = _threefry(key, 1, i)
+            a, b = a << 32 | b, more_a << 32 | more_b
+        return int(lows[i]) + (((a << width) + b) * (int(reaches[i]) + 1) >> 2 * width)
+
+    return _counted(key, shape, one, dtype)
+
+
+def _permute(key: Any, *, n: int, dtype: str) -> Any:
+    return np.asarray(sorted(range(n), key=lambda i: (_threefry(key, 0, i), i)), dtype=dtype)
+
+
+def _categorical(key: Any, logits: Any) -> Any:
+    """The race: the least of Eᵢ·exp(−logitᵢ) wins."""
+    k = logits.shape[-1]
+    times = [
+        mpmath.log(_waiting(key, i, "float64")) - mpmath.mpf(float(v)) for i, v in enumerate(logits.ravel())
+    ]
+    rows = [times[start : start + k] for start in range(0, len(times), k)]
+    return np.asarray([row.index(min(row)) for row in rows]).reshape(logits.shape[:-1])
+
+
+# -------------------------------------------------------------------------------------------------------------- states
+def _block_moments(x: Any) -> Any:
+    n, d = x.shape
+    columns = [[mpmath.mpf(float(v)) for v in x[:, j]] for j in range(d)]
+    means = [mpmath.fsum(column) / max(n, 1) for column in columns]
+    rest = [[v - mean for v in column] for column, mean in zip(columns, means, strict=True)]
+    m2 = [[float(mpmath.fsum(a * b for a, b in zip(p, q, strict=True))) for q in rest] for p in rest]
+    return np.asarray(float(n)), np.asarray([float(m) for m in means]), np.asarray(m2).reshape(d, d)
+
+
+ORACLES: dict[str, Callable[..., Any]] = {
+    "calculus.huber": _losses(_huber),
+    "calculus.mean_absolute_error": _losses(abs),
+    "calculus.mean_squared_error": _losses(lambda d: d * d),
+    "layers.gelu": _gelu,
+    "layers.leaky_relu": _leaky_relu,
+    "layers.linear": _linear,
+    "layers.relu": _ACTIVATIONS["relu"],
+    "layers.silu": _ACTIVATIONS["silu"],
+    "layers.tanh": _ACTIVATIONS["tanh"],
+    "probability.cross_entropy": _cross_entropy,
+    "probability.erf": _elementwise(mpmath.erf),
+    "probability.erfc": _elementwise(mpmath.erfc),
+    "probability.log_ndtr": _elementwise(lambda x: mpmath.log(_phi(x))),
+    "probability.log_sigmoid": _elementwise(lambda x: mpmath.log(_sigmoid(x))),
+    "probability.log_softmax": _log_softmax,
+    "probability.logsumexp": _logsumexp,
+    "probability.ndtr": _elementwise(_phi),
+    "probability.sigmoid": _elementwise(_sigmoid),
+    "probability.softmax": _softmax,
+    "random.bits": _bits,
+    "random.categorical": _categorical,
+    "random.draw_exponential": _exponential,
+    "random.draw_integers": _integers,
+    "random.draw_normal": _normal,
+    "random.draw_uniform": _uniform,
+    "random.fold_in": _fold_in,
+    "random.permute": _permute,
+    "random.split": _split,
+    "reduce.block_moments": _block_moments,
+}
