@@ -1,8 +1,9 @@
 """What dispatch costs: microseconds on top of an operation's body on NumPy, and the time that the import takes.
 
 The difference is that of a call through the public function and of what it ends up calling - checks, and the body in
-its quiet context - on the same small array: the median over many rounds, both in each, so that they meet the same machine. Each
-import is timed in fresh interpreters, in turn with NumPy's.
+its quiet context - on the same small array: the median over many rounds, both in each, so that they meet the same
+machine. Each import is timed in fresh interpreters, in turn with NumPy's; `import pillars` alone loads no library, so
+that of a first name, which does, stands beside it.
 
     python bench/dispatch.py [--out FILE] [--quick]
 """
@@ -117,8 +118,13 @@ def _accepts(record: Record, positional: list[Any]) -> bool:
 
 
 def imports(rounds: int) -> dict[str, float]:
-    """Median seconds of fresh interpreters that import nothing, NumPy, or pillars."""
-    programs = {"nothing": "pass", "numpy": "import numpy", "pillars": "import pillars"}
+    """Median seconds of fresh interpreters that import nothing, NumPy, pillars, or one of its names."""
+    programs = {
+        "nothing": "pass",
+        "numpy": "import numpy",
+        "pillars": "import pillars",
+        "softmax": "from pillars import softmax",
+    }
     code = "import time; begin = time.perf_counter(); {0}; print(time.perf_counter() - begin)"
     times: dict[str, list[float]] = {name: [] for name in programs}
     for turn in range(rounds + 1):
@@ -152,6 +158,7 @@ def main() -> None:
     seconds = imports(5 if arguments.quick else 25)
     ratio = seconds["pillars"] / seconds["numpy"]
     print(
+        f"from pillars import softmax {seconds['softmax'] * 1e3:.1f} ms, "
         f"import pillars {seconds['pillars'] * 1e3:.1f} ms, import numpy {seconds['numpy'] * 1e3:.1f} ms: "
         f"{ratio:.2f} times (limit {IMPORT_LIMIT})"
     )

@@ -17,7 +17,9 @@ class Kind(Enum):
 
     ARRAY = "array"  # real floating once past the boundary; integers and booleans are promoted
     ANY_ARRAY = "any array"  # an array whose dtype is kept: integer labels, boolean masks
-    NUMBER = "number"  # a real scalar: cast to the arrays' dtype, traced and differentiated, never in a cache key
+    NUMBER = (
+        "number"  # a real scalar: cast to the arrays' dtype, traced and differentiated, never in a cache key
+    )
     STATIC = "static"  # hashable: part of a jit cache's key
     NAME = "name"  # words for error messages: seen by the check alone
     AFTER = "after"  # a static, or a callable that is applied to the result outside the record

@@ -106,7 +106,7 @@ def test_an_ill_conditioned_right_gradient_is_not_accused(variant: Variant, draw
     assert found.ok is True, str(found)
 
 
-# --------------------------------------------------------------------------------------------- planted faults are caught
+# ------------------------------------------------------------------------------------------ planted faults are caught
 FAULTS = {
     "sign": lambda g, n: -g,
     "factor 2 missing": lambda g, n: g / 2,
@@ -122,8 +122,15 @@ def _one(g: Any, n: int, factor: float) -> Any:
     return xp.where(xp.arange(n, device=g.device) == n // 3, factor * g, g)
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("n", [5, 600])
+@pytest.mark.parametrize(
+    ("fault", "n"),
+    [
+        *((fault, 5) for fault in FAULTS),
+        ("zero", 600),
+        ("3% in one entry", 600),
+        ("a wrong sign in one entry", 600),
+    ],
+)
 def test_planted_faults_are_caught(variant: Variant, draw: Draw, fault: str, n: int) -> None:
     z = put(variant, draw.normal(n))
     found = check_gradient(wave, z, gradient=lambda z: FAULTS[fault](wave_gradient(z), n))
@@ -253,7 +260,9 @@ def test_operations_have_their_own_gradient_checked(
     monkeypatch.setattr(
         softmax.record.rules, "vjp", lambda *args, **more: (1.01 * right(*args, **more)[0], None)
     )
-    assert check_gradient(softmax, x).ok is False
+    wrong = check_gradient(softmax, x)
+    assert wrong.ok is False
+    assert by_method(wrong)["autodiff"].ok is False
 
 
 def test_several_arguments_and_trees(variant: Variant, draw: Draw) -> None:

@@ -10,10 +10,10 @@ import pytest
 import pillars
 from pillars import BackendError
 from pillars.backends import backend, records
-from pillars.calculus import mean_squared_error
+from pillars.calculus import CheckRow, mean_squared_error
 from pillars.layers import linear
 from pillars.measure import AuditRow, audit
-from pillars.measure._audit import audit_operation
+from pillars.measure._audit import _worst, audit_operation
 from pillars.probability import softmax
 
 METHODS = ["autodiff", "complex_step", "taylor", "central"]
@@ -47,8 +47,9 @@ def test_what_does_not_apply_says_why(rows: list[AuditRow]) -> None:
 
 
 def test_the_figures_are_those_of_float64(rows: list[AuditRow]) -> None:
-    assert all(row.error < 1e-12 for row in rows if row.ok and row.method == "autodiff")
-    assert all(row.tolerance < 1e-5 for row in rows if row.ok and row.method == "central")
+    smooth = [row for row in rows if row.ok and not row.operation.startswith("random.")]  # draws are steps
+    assert all(row.error < 1e-12 for row in smooth if row.method == "autodiff")
+    assert all(row.tolerance < 1e-5 for row in smooth if row.method == "central")
 
 
 @pytest.mark.parametrize("name", ["strict", "jax"])
@@ -117,6 +118,17 @@ def test_a_rule_that_fails_is_a_row_that_says_so(monkeypatch: pytest.MonkeyPatch
     rows = audit_operation(softmax.record, backend("numpy"))
     assert [row.ok for row in rows] == [False] * 4
     assert "no such axis" in rows[0].note
+
+
+def test_one_bad_draw_is_the_operations_verdict() -> None:
+    good = CheckRow("central", 1e-3, 1e-2, True, "good")
+    worse = CheckRow("central", 5e-3, 1e-2, True, "worse")
+    bad = CheckRow("central", 1.0, 2.0, False, "bad")
+    apart = CheckRow("central", math.nan, math.nan, None, "apart")
+    home = backend("numpy")
+    assert _worst("a.b", home, "central", [good, bad, apart]).note == "bad"
+    assert _worst("a.b", home, "central", [good, worse, apart]).note == "worse"
+    assert _worst("a.b", home, "central", [apart, apart]).ok is None
 
 
 def test_it_is_reached_through_the_door() -> None:

@@ -248,3 +248,22 @@ def test_jax_differentiates_by_the_rule_in_both_modes_and_twice() -> None:
         assert np.allclose(got, expected, atol=1e-6)
     warm = jax.grad(lambda t: softmax(x, temperature=t)[0])(2.0)
     assert np.allclose(warm, jax.grad(lambda t: jax.nn.softmax(x / t)[0])(2.0), atol=1e-6)
+
+
+@pytest.mark.parametrize("f", [softmax, log_softmax])
+@pytest.mark.parametrize("temperature", [1e-300, 5e-324])
+def test_a_temperature_that_float32_cannot_hold_is_refused_there_alone(f, temperature):
+    x = np.array([1.0, 2.0, 3.0])
+    np.testing.assert_array_equal(np.exp(f(x, temperature=1e-300)).argmax(), 2)
+    with pytest.raises(ShapeError, match="above 0"):
+        f(x.astype(np.float32), temperature=temperature)
+
+
+def test_a_temperature_on_a_device_that_is_none_has_no_answer():
+    jnp = pytest.importorskip("jax.numpy")
+    x = jnp.asarray([1.0, 2.0, 3.0])
+    for bad in (-1.0, 0.0, float("nan")):
+        assert bool(jnp.isnan(softmax(x, temperature=jnp.asarray(bad))).all())
+    np.testing.assert_allclose(
+        softmax(x, temperature=jnp.asarray(2.0)), softmax(x, temperature=2.0), rtol=1e-6
+    )

@@ -1,4 +1,5 @@
 """The ground floor: the record behind every operation, and the only room that names NumPy, CuPy or JAX."""
+
 from __future__ import annotations
 
 from pillars.backends._capabilities import Capability, capabilities, capability, require

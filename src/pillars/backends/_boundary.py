@@ -16,7 +16,9 @@ from pillars.backends._protocol import Backend
 from pillars.backends._record import Parameter, Record
 from pillars.backends._registry import adapter_of_type, backend_named, backend_of_type, type_name
 
-__all__ = ["compute_dtype", "float_of", "home", "normalise", "promote"]
+_DEEPEST = 64  # the axes that a NumPy array can have
+
+__all__ = ["array_inside", "compute_dtype", "float_of", "home", "normalise", "promote"]
 
 _ADVICE = (
     "Pass an array of NumPy, CuPy or JAX, or a list; pillars.asarray converts others (DLPack, data frames)."
@@ -124,7 +126,7 @@ def _host_array(record: Record, parameter: Parameter, value: Any) -> Any:
     host = backend_named("numpy")
     where = _where(record, parameter)
     if isinstance(value, (list, tuple, range)):
-        stranger = _array_inside(value)
+        stranger = array_inside(value)
         if stranger is not None:
             raise BackendError(
                 f"{where} is a list that holds a {type_name(type(stranger))}, expected a list of plain numbers. "
@@ -139,6 +141,8 @@ def _host_array(record: Record, parameter: Parameter, value: Any) -> Any:
             ) from None
         if dtype_kind(made.dtype) == "other":
             _refuse_dtype(record, parameter, made.dtype)
+        if made.size == 0 and parameter.kind is Kind.ANY_ARRAY:
+            return made.astype("int64")  # no labels are class numbers: NumPy's float64 for [] says nothing
         return made
     if isinstance(value, (bool, int, float, complex)) or host.is_scalar(value):
         return host.asarray(value)
@@ -152,13 +156,16 @@ def _host_array(record: Record, parameter: Parameter, value: Any) -> Any:
     raise DTypeError(f"{where} is a {type_name(type(value))}, expected an array. {_ADVICE}")
 
 
-def _array_inside(items: Any) -> Any:
+def array_inside(items: Any, depth: int = 0) -> Any:
+    """The first item of nested lists that NumPy must not take in: it would move it, or count what is masked."""
+    if depth > _DEEPEST:  # NumPy refuses what is deeper, lists that hold themselves among it
+        return None
     for item in items:
         if isinstance(item, (list, tuple)):
-            found = _array_inside(item)
+            found = array_inside(item, depth + 1)
             if found is not None:
                 return found
-        elif adapter_of_type(type(item)) is not None:
+        elif adapter_of_type(type(item)) is not None or backend_named("numpy").is_masked(item):
             return item
         else:
             owner = backend_of_type(type(item))
@@ -192,7 +199,7 @@ def _number(record: Record, parameter: Parameter, value: Any, backend: Backend) 
         if dtype_kind(value.dtype) not in ("float", "half", "integer"):
             _refuse_dtype(record, parameter, value.dtype)
         return float(value) if owner is not None and owner.name == "numpy" else value
-    if backend_named("numpy").is_scalar(value) and dtype_kind(value.dtype) in ("float", "half", "integer"):
+    if backend_named("numpy").is_scalar(value) and value.dtype.kind in "fiu":
         return float(value)
     raise DTypeError(f"{where} is {value!r} ({type_name(kind)}), expected a real number.")
 
@@ -254,7 +261,7 @@ def compute_dtype(backend: Backend, record: Record, dtype: Any) -> Any:
 
 
 def promote(backend: Backend, record: Record, values: list[Any], dtype: Any) -> list[Any]:
-    """Integers and booleans become floats, half precision is widened, numbers take the arrays' dtype."""
+    """All arrays and numbers in the floating dtype of the call: integers too; half precision is widened."""
     values = list(values)
     wide = compute_dtype(backend, record, dtype)
     astype = backend.xp.astype
@@ -265,7 +272,7 @@ def promote(backend: Backend, record: Record, values: list[Any], dtype: Any) -> 
         kind = dtype_kind(x.dtype)
         if kind == "half" and record.half == "wide":
             values[parameter.position] = astype(x, backend.xp.float32)
-        elif kind in ("integer", "bool") and parameter.kind is Kind.ARRAY:
+        elif parameter.kind is Kind.ARRAY and x.dtype != wide and kind != "half":
             values[parameter.position] = astype(x, wide)
     for parameter in record.numbers:
         x = values[parameter.position]

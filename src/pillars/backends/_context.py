@@ -54,7 +54,7 @@ def _choice(name: str, device: Any, dtype: Any) -> Choice:
                 "It sets what lists and scalars become."
             )
     try:
-        found.asarray(0.0, dtype=dtype, device=device)  # what is unusable fails here, not in the first calculation
+        found.asarray(0.0, dtype=dtype, device=device)  # what is unusable fails here, not later
     except BackendError:
         raise
     except Exception as error:

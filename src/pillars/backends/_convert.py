@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from pillars._errors import BackendError, DTypeError, ShapeError
+from pillars.backends._boundary import array_inside
 from pillars.backends._context import backend as find_backend
 from pillars.backends._context import chosen
 from pillars.backends._dtypes import dtype_kind, dtype_name
@@ -69,7 +70,11 @@ def asarray(obj: Any, *, backend: str | None = None, device: Any = None, dtype: 
                 "Moving between devices is explicit: pillars.move(x, backend, device=...)."
             )
         _refuse(obj.dtype)
-        return obj if dtype is None or obj.dtype == dtype else target.xp.astype(obj, dtype)
+        if dtype is None or obj.dtype == dtype:
+            return obj
+        if target.host:
+            _refuse_loss(obj, target, dtype)
+        return target.xp.astype(obj, dtype)
     if owner is None and hasattr(obj, "__dlpack__"):
         return _from_dlpack(obj, target, device, dtype)
     host = obj if owner is not None else _host(obj)
@@ -85,7 +90,7 @@ def asarray(obj: Any, *, backend: str | None = None, device: Any = None, dtype: 
         dtype = choice.dtype
     if device is None and mine and backend is None:
         device = choice.device
-    _refuse_loss(host, target)
+    _refuse_loss(host, target, dtype)
     return target.asarray(host, dtype=dtype, device=device)
 
 
@@ -116,6 +121,12 @@ def _host(obj: Any) -> Any:
     if not isinstance(obj, (list, tuple, range, bool, int, float, complex)) and not hasattr(obj, "__array__"):
         raise DTypeError(
             f"asarray: got a {type_name(type(obj))}, expected a list, an array, a DLPack object or a data frame."
+        )
+    stranger = array_inside(obj) if isinstance(obj, (list, tuple)) else None
+    if stranger is not None:
+        raise DTypeError(
+            f"asarray: got a list that holds a {type_name(type(stranger))}, expected a list of plain numbers. "
+            "Fill what is masked; join arrays with their library's stack."
         )
     try:
         return host.asarray(obj)
@@ -164,15 +175,32 @@ def _from_dlpack(obj: Any, target: Backend, device: Any, dtype: Any) -> Any:
     return made if device is None else target.asarray(made, device=device)
 
 
-def _refuse_loss(host: Any, target: Backend) -> None:
-    """Refuse wide integers that the target would wrap around (JAX with x64 off keeps 32 bits)."""
-    if dtype_kind(host.dtype) != "integer" or host.dtype.itemsize < 8 or host.size == 0:
+def _refuse_loss(host: Any, target: Backend, dtype: Any) -> None:
+    """Refuse numbers that the dtype to come cannot hold: integers that wrap around, floats that become infinite."""
+    dtype = target.stored_dtype(host.dtype if dtype is None else dtype)
+    kind, given = dtype_kind(dtype), dtype_kind(host.dtype)
+    if (
+        dtype_name(dtype) == dtype_name(host.dtype)
+        or kind not in ("integer", "float", "half")
+        or host.size == 0
+    ):
         return
-    limits = target.narrowed_integers(host.dtype)
-    if limits is not None and (host.min() < limits[0] or host.max() > limits[1]):
+    xp = backend_named("numpy").xp
+    info = target.xp.iinfo(dtype) if kind == "integer" else target.xp.finfo(dtype)
+    if given == "complex" or (given != "float" and kind == "float"):
+        return
+    numbers = host if given in ("integer", "bool") or kind == "integer" else host[xp.isfinite(host)]
+    if numbers.size == 0:
+        return
+    low, high = numbers.min(), numbers.max()
+    if not (low >= info.min and high <= info.max):  # NaN, which no integer holds, fails this too
+        name = dtype_name(dtype)
+        remedy = "Choose a wider dtype, or scale the numbers."
+        if name != dtype_name(target.stored_dtype(target.xp.float64)) and target.name == "jax":
+            remedy = "Switch JAX_ENABLE_X64 on for 64-bit numbers, choose a wider dtype, or scale them."
         raise DTypeError(
-            f"asarray: got integers from {host.min()} to {host.max()}, expected what {target.name} holds in 32 bits. "
-            "Switch JAX_ENABLE_X64 on, or convert to floats."
+            f"asarray: got numbers from {low} to {high}, expected what {name} holds on {target.name}, "
+            f"{info.min} to {info.max}. {remedy}"
         )
 
 
@@ -224,7 +252,7 @@ def move(x: Any, backend: str, *, device: Any = None) -> Any:
             return _from_dlpack(leaf, target, device, None)
         host = owner.to_numpy(leaf)
         _refuse(host.dtype)
-        _refuse_loss(host, target)
+        _refuse_loss(host, target, None)
         return target.asarray(host, device=device)
 
     return tree_map(one, x)

@@ -96,9 +96,9 @@ class Backend(ABC):
         """Whether the value is an array some of whose entries do not count."""
         return False
 
-    def narrowed_integers(self, dtype: Any) -> tuple[int, int] | None:
-        """The range of the integers that 64-bit ones become here; None where they stay as they are."""
-        return None
+    def stored_dtype(self, dtype: Any) -> Any:
+        """What a dtype becomes here: JAX with x64 off keeps 32 of 64 bits."""
+        return dtype
 
     # what runs
     @abstractmethod

@@ -32,8 +32,8 @@ def run_generic(backend: Backend, record: Record, values: list[Any], function: C
         record.run_check_values(values)
     positional, options = record.split(promote(backend, record, values, dtype))
     with backend.quiet():
-        result = function(*positional, **options)
-    return backend.as_arrays(narrow(backend, record, result, dtype))
+        result = narrow(backend, record, function(*positional, **options), dtype)
+    return backend.as_arrays(result)
 
 
 def one_device(backend: Backend, record: Record, values: list[Any]) -> None:

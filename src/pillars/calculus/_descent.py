@@ -153,7 +153,10 @@ class _Kept:
 
     def __init__(self, plan: Plan) -> None:
         self.at_hand = local()
-        self.program = plan.home.jit(lambda *args: self.at_hand.function(*args))
+        self.program = plan.home.jit(self._traced)
+
+    def _traced(self, *args: Any) -> Any:
+        return self.at_hand.function(*args)
 
     def call(self, function: Callable[..., Any], *args: Any) -> Any:
         """The program's result, `function` being what it would be traced from."""

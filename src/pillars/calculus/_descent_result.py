@@ -192,7 +192,7 @@ def judge(code: Any, losses: Any, rates: Any, last: Any, implied: Any) -> Verdic
     tail = xp.take(losses, xp.clip(recent, 0, n - 1))
     rises = tail[1:] - tail[:-1]
     final = tail[4]
-    risen = (last >= 3) & xp.all(rises[1:] > 0) & (final >= xp.max(counted)) & (final > losses[0])
+    risen = (last >= 3) & xp.all(rises[1:] > 0) & (final >= xp.max(counted))
     verdict = xp.where((code == RUNNING) & risen, xp.full_like(code, DIVERGED), ended)
     rate = xp.take(rates, xp.clip(recent[:4], 0, n - 1))
     growths = rises[1:] / xp.where(rises[:-1] > 0, rises[:-1], xp.ones_like(rises[:-1]))

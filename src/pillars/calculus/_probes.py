@@ -23,6 +23,7 @@ _ROUNDINGS = 4.0  # of the result of a short computation, in units of its dtype
 _ABOVE = 64.0  # a remainder this far above rounding has its slope right within 0.05
 _JUMP = 0.6  # over two halvings: a smooth function's one-sided slopes come together by 0.25
 _WINDOW = 6
+_SHARE = 0.15
 
 
 class Problem(NamedTuple):
@@ -60,8 +61,9 @@ class Probe(NamedTuple):
     truncation, rounding : of that difference, estimated.
     step : the best step.
     jump : how far the one-sided slopes disagree, where they do not come together; else 0.
-    order : the slope of log remainder over log step, 2 for a right gradient; None where too little is above rounding.
-    points : remainders above rounding that `order` was fitted to.
+    order : the slope of log remainder over log step, the median of a few halvings, 2 for a right gradient; None where
+        too little is above rounding.
+    points : remainders above rounding that `order` was taken from.
     decays : whether the order falls towards 1 at the smallest steps, as a wrong gradient's does.
     """
 
@@ -107,7 +109,11 @@ def probe(problem: Problem, direction: Any) -> Probe:
     shaky = _shaken(steps, errors)
     noises = [max(noise, shaky / h) for noise, h in zip(noises, steps, strict=True)]
     best, truncation = _best(errors, noises)
-    order, points, decays = _order([(h, r, max(floor, shaky)) for h, r, floor in remainders])
+    order, points, linear = _order([(h, r, max(floor, shaky)) for h, r, floor in remainders])
+    # the linear part of the remainder is the gradient's error, so that the central difference must see it too: far
+    # from the point, where a function levels off, a right gradient leaves such a remainder as well
+    seen = abs(errors[best])
+    decays = linear > 0 and seen > _SHARE * linear and seen > truncation + noises[best]
     jump = _jump(jumps, noises)
     return Probe(slope, errors[best], truncation, noises[best], steps[best], jump, order, points, decays)
 
@@ -137,7 +143,8 @@ def _best(errors: list[float], noises: list[float]) -> tuple[int, float]:
     return best, change(best)
 
 
-def _order(remainders: list[tuple[float, float, float]]) -> tuple[float | None, int, bool]:
+def _order(remainders: list[tuple[float, float, float]]) -> tuple[float | None, int, float]:
+    """The order, how many remainders it rests on, and the smallest one over its step where the order decays; else 0."""
     above: list[tuple[float, float]] = []
     for h, remainder, floor in remainders:
         if remainder <= _ABOVE * floor:
@@ -147,14 +154,15 @@ def _order(remainders: list[tuple[float, float, float]]) -> tuple[float | None, 
         above.append((math.log2(h), math.log2(remainder)))
     window = above[-_WINDOW:]
     if len(window) < 2:
-        return None, len(window), False
+        return None, len(window), 0.0
     local = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in pairwise(window)]
-    order = (window[-1][1] - window[0][1]) / (window[-1][0] - window[0][0])
+    order = sorted(local)[(len(local) - 1) // 2]
+    # A wrong gradient takes over gradually, at most 0.18 a halving: a sudden drop is rounding. An order that stays
+    # between 1 and 2 is a function that is not twice differentiable.
     last = local[-3:]
-    falls = all(b <= a + 0.1 for a, b in pairwise(last))
-    # an order that stays between 1 and 2 is a function that is not twice differentiable
+    falls = all(-0.3 < b - a <= 0.1 for a, b in pairwise(last))
     decays = falls and 0.6 < last[-1] < (1.8 if last[0] - last[-1] > 0.2 else 1.25)
-    return order, len(window), decays
+    return order, len(window), 2.0 ** (window[-1][1] - window[-1][0]) if decays else 0.0
 
 
 def _jump(jumps: list[float], noises: list[float]) -> float:

@@ -61,7 +61,7 @@ class Subject:
             start += math.prod(y.shape)
         self.weights = self.flat(self.cotangents)
         self.eps = max(float(home.xp.finfo(x.dtype).eps) for x in [*self.leaves, *found])
-        self.depth = 24 if self.eps < 1e-10 else 16
+        self.depth = 26 if self.eps < 1e-10 else 20
 
     def flat(self, leaves: Sequence[Any]) -> Any:
         """Arrays end to end, float64 on the host."""
@@ -103,7 +103,7 @@ class Subject:
 
     def complex_slope(self, direction: Any) -> float | str:
         """The contracted derivative along a direction, from an imaginary step; or why there is none."""
-        h = 1e-30 if self.depth == 24 else 1e-15  # its square must vanish beside 1, itself not underflow
+        h = 1e-30 if self.eps < 1e-10 else 1e-15  # its square must vanish beside 1, itself not underflow
         leaves = self.place(self.x + 1j * h * direction, complex_numbers=True)
         try:
             with warnings.catch_warnings():

@@ -190,7 +190,8 @@ def silu(x: Array, /) -> Array:
 
     Returns
     -------
-    array like `x`: same shape, dtype, device. Within 4 eps of the true value, relative, on both sides of 0.
+    array like `x`: same shape, dtype, device. Within 4 eps of the true value, relative, on both sides of 0,
+        while σ(x) is a normal number (x above −87 in float32, −708 in float64).
 
     Raises
     ------

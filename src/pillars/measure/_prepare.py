@@ -10,6 +10,8 @@ from pillars.random import key, permutation
 
 __all__ = ["Problem", "prepare", "smoothness", "split"]
 
+_LARGEST = 1e150
+
 
 class Problem(NamedTuple):
     """A standardised classification problem in host memory.
@@ -59,7 +61,7 @@ def prepare(data: Dataset, *, held_out: float = 0.25, rng: int = 0) -> Problem:
 
     Raises
     ------
-    DataError : too few rows to hold any out.
+    DataError : too few rows to hold any out, or a column of numbers whose squares overflow.
     """
     xp = backend("numpy").xp
     train, test = split(data.y, held_out=held_out, rng=rng)
@@ -67,6 +69,12 @@ def prepare(data: Dataset, *, held_out: float = 0.25, rng: int = 0) -> Problem:
         raise DataError(
             f"prepare: got {data.y.shape[0]} rows of {len(data.classes)} classes in '{data.name}', expected "
             f"enough to hold {held_out:.0%} of a class out. Add rows."
+        )
+    wide = xp.flatnonzero(xp.max(xp.abs(data.x), axis=0) > _LARGEST)
+    if wide.size:
+        raise DataError(
+            f"prepare: got numbers of {xp.max(xp.abs(data.x)):.3g} in column '{data.features[int(wide[0])]}' of "
+            f"'{data.name}', expected at most {_LARGEST:g}: their squares overflow. Scale that column, or drop it."
         )
     mean = xp.mean(data.x[train], axis=0)
     deviation = xp.std(data.x[train], axis=0)

@@ -57,8 +57,8 @@ def cross_entropy(
 
     Returns
     -------
-    array of the dtype and device of `logits`: 0-d, or (...) where nothing is reduced. Not below the entropy of q, so
-    never negative for class numbers.
+    array of the floating dtype of the arguments together, on their device: 0-d, or (...) where nothing is reduced.
+    Not below the entropy of q, so never negative for class numbers.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def _(logits: Any, labels: Any, /, *, reduction: str, label_smoothing: Any, temp
             f"cross_entropy: label_smoothing is {label_smoothing}, expected a number in [0, 1). "
             "It is a share of each label: 0.1 is usual."
         )
-    check_temperature("cross_entropy", temperature)
+    check_temperature("cross_entropy", temperature, logits)
 
 
 def _remedy(shape: tuple[int, ...], given: tuple[int, ...], classes: bool) -> str:

@@ -7,9 +7,14 @@ from typing import Any
 
 from pillars._errors import DTypeError, ShapeError
 from pillars._typing import Array, Number
-from pillars.backends import Call, Draw, namespace, operation
+from pillars.backends import Call, Draw, dtype_name, namespace, operation
 
 __all__ = ["log_softmax", "logsumexp", "softmax"]
+
+_LEAST = {
+    True: 2.0**-1022,
+    False: 2.0**-126,
+}  # the smallest normal number: of float64, and of what computes in float32
 
 
 def _logits(draw: Draw) -> Any:
@@ -46,20 +51,31 @@ def check_axis(name: str, x: Any, axis: int) -> None:
         )
 
 
-def check_temperature(name: str, temperature: Any) -> None:
-    """Refuse a temperature that is not a finite number above 0; a traced one cannot be looked at."""
-    if isinstance(temperature, float) and not 0.0 < temperature < inf:
-        remedy = (
-            "As it grows the answer goes to the uniform one: use that."
-            if temperature > 0.0
-            else "As it goes to 0 the answer goes to the argmax: use that."
-        )
-        raise ShapeError(f"{name}: temperature is {temperature}, expected a finite number above 0. {remedy}")
+def check_temperature(name: str, temperature: Any, x: Any) -> None:
+    """Refuse a temperature that is not a normal number above 0; one on a device or traced is not looked at."""
+    if not isinstance(temperature, float):
+        return
+    least = _LEAST[dtype_name(x.dtype) == "float64"]
+    if least <= temperature < inf:
+        return
+    remedy = "Check where it came from."
+    if temperature == inf:
+        remedy = "As it grows the answer goes to the uniform one: use that."
+    elif temperature < least:
+        remedy = "As it goes to 0 the answer goes to the argmax: use that."
+    raise ShapeError(
+        f"{name}: temperature is {temperature}, expected a finite number above 0, and not below {least:.3g}, where "
+        f"{dtype_name(x.dtype)} loses its digits. {remedy}"
+    )
 
 
 def tempered(x: Any, axis: Any, temperature: Any) -> Any:
     """(x − max x)/T: never positive, and 0 somewhere, so that no exponential of it overflows and no sum is 0."""
     xp = namespace(x)
+    if not isinstance(
+        temperature, (int, float)
+    ):  # nobody has looked at it: what is no temperature has no answer
+        temperature = xp.where(temperature > 0, temperature, xp.nan)
     return (x - xp.max(x, axis=axis, keepdims=True)) / temperature
 
 
@@ -129,7 +145,7 @@ def softmax(x: Array, /, *, axis: int = -1, temperature: Number = 1.0) -> Array:
 @softmax.check
 def _(x: Any, /, *, axis: int, temperature: Any) -> None:
     check_axis("softmax", x, axis)
-    check_temperature("softmax", temperature)
+    check_temperature("softmax", temperature, x)
 
 
 @softmax.vjp
@@ -190,7 +206,7 @@ def log_softmax(x: Array, /, *, axis: int = -1, temperature: Number = 1.0) -> Ar
 @log_softmax.check
 def _(x: Any, /, *, axis: int, temperature: Any) -> None:
     check_axis("log_softmax", x, axis)
-    check_temperature("log_softmax", temperature)
+    check_temperature("log_softmax", temperature, x)
 
 
 @log_softmax.vjp

@@ -67,9 +67,8 @@ class JaxBackend(Backend):
         made = jnp.asarray(obj, dtype=dtype)
         return made if device is None else jax.device_put(made, self._device(device))
 
-    def narrowed_integers(self, dtype: Any) -> tuple[int, int] | None:
-        info = jnp.iinfo(jax.dtypes.canonicalize_dtype(dtype))
-        return None if info.bits == 64 else (int(info.min), int(info.max))
+    def stored_dtype(self, dtype: Any) -> Any:
+        return jax.dtypes.canonicalize_dtype(dtype)
 
     def to_numpy(self, x: Any) -> Any:
         return np.asarray(x)

@@ -71,14 +71,18 @@ def _custom_jvp(
     def tangent(primals: Any, tangents: Any) -> Any:
         y = wrapped(*primals)
         by_name = {
-            p.name: (None if isinstance(t, SymbolicZero) or getattr(t, "dtype", None) == jax.dtypes.float0 else t)
+            p.name: (
+                None if isinstance(t, SymbolicZero) or getattr(t, "dtype", None) == jax.dtypes.float0 else t
+            )
             for p, t in zip(dynamic, tangents, strict=True)
         }
         all_tangents = record.needs(**{p.name: by_name.get(p.name) for p in record.differentiable})
         positional, options = record.split(_fill(fixed, dynamic, primals))
         return y, rule(all_tangents, y, *positional, **options)
 
-    wrapped.defjvp(tangent, symbolic_zeros=True)  # what is not differentiated must not cost a pass over the array
+    wrapped.defjvp(
+        tangent, symbolic_zeros=True
+    )  # what is not differentiated must not cost a pass over the array
     return cast("Callable[..., Any]", wrapped)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pillars._errors import BackendError
 from pillars.backends._eager import EagerBackend
 from pillars.backends._kernels import kernel_of
 from pillars.backends._tree import tree_map
@@ -50,7 +51,9 @@ class NumpyBackend(EagerBackend):
         return isinstance(value, np.ma.MaskedArray)
 
     def asarray(self, obj: Any, *, dtype: Any = None, device: Any = None) -> Any:
-        return np.asarray(obj, dtype=dtype, device=device)
+        if device not in {None, "cpu"}:
+            raise BackendError(f"numpy: got device {device!r}, expected 'cpu', the only one it has.")
+        return np.asarray(obj, dtype=dtype)
 
     def to_numpy(self, x: Any) -> Any:
         return np.asarray(x)
@@ -59,7 +62,7 @@ class NumpyBackend(EagerBackend):
         return np.errstate(all="ignore")
 
     def as_arrays(self, result: Any) -> Any:
-        if isinstance(result, (np.generic, np.ndarray)):  # walking a tree of one leaf costs more than dispatch may
+        if isinstance(result, (np.generic, np.ndarray)):  # a walk through a tree of one leaf is slow
             return np.asarray(result)
         return tree_map(np.asarray, result)
 
@@ -97,6 +100,9 @@ def _entry(backend: NumpyBackend, record: Any, kinds: tuple[type, ...]) -> Calla
     odd = " or ".join(
         f"{p.name}.dtype not in {'_floats' if p.kind.name == 'ARRAY' else '_plain'}" for p in given
     )
+    floats = [p.name for p in given if p.kind.name == "ARRAY"]
+    # the dtypes in the sets are singletons: two names for one are told apart from two dtypes by identity
+    odd += "".join(f" or {name}.dtype is not {floats[0]}.dtype" for name in floats[1:])
     lines = [f"def _make({', '.join(variables)}):", f"    def {record.body.__name__}_on_numpy({names}):"]
     if odd:
         lines += [f"        if {odd}:", f"            return _generic({names})"]
