@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
+import os
 import random
 import types
 from typing import Any
@@ -34,9 +35,6 @@ def make(value: Any) -> Any:
         ((1, 2), (1, 3)),
         ([1, 2], (1, 2)),
         ({"a": 1}, {"a": 2}),
-        (np.asarray([1.0, 2.0]), np.asarray([1.0, 3.0])),
-        (np.zeros(2), np.zeros(2, np.float32)),
-        (np.zeros((2, 1)), np.zeros((1, 2))),
         (np.float64(1.0), np.float64(2.0)),
         (make(1.0), make(2.0)),
         (functools.partial(make, 1), functools.partial(make, 2)),
@@ -47,12 +45,8 @@ def test_what_a_closure_holds_counts_by_value(one: Any, other: Any) -> None:
     assert fingerprint(make(one)) != fingerprint(make(other))
 
 
-def test_an_array_that_is_refilled_is_another() -> None:
-    array = np.zeros(3)
-    f = make(array)
-    before = fingerprint(f)
-    array[1] = 1.0
-    assert fingerprint(f) != before
+def test_an_array_that_may_be_refilled_is_unknown() -> None:
+    assert fingerprint(make(np.zeros(3))) is None
 
 
 def test_globals_and_defaults_count(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,9 +96,58 @@ class Open:
         return x * self.scale
 
 
-def test_frozen_dataclasses_count_by_value() -> None:
-    assert fingerprint(make(Frozen(1.0))) == fingerprint(make(Frozen(1.0))) is not None
-    assert fingerprint(make(Frozen(1.0))) != fingerprint(make(Frozen(2.0)))
+class Loud(float):
+    """A number that carries more than its repr shows."""
+
+
+Bare = collections.namedtuple("Bare", "scale")
+
+
+class Rich(Bare):
+    def scaled(self, x: Any) -> Any:
+        return x * self.scale * FACTOR
+
+
+@functools.wraps(np.mean)
+def borrowed(x: Any) -> Any:
+    return FACTOR * np.mean(x)
+
+
+def test_frozen_dataclasses_of_the_package_count_by_value() -> None:
+    assert (
+        fingerprint(pillars.calculus.adam(0.1).update)
+        == fingerprint(pillars.calculus.adam(0.1).update)
+        is not None
+    )
+    assert fingerprint(pillars.calculus.adam(0.1).update) != fingerprint(
+        pillars.calculus.adam(0.1, beta1=0.5).update
+    )
+
+
+def test_bare_named_tuples_count_by_value_and_their_class_is_known() -> None:
+    assert fingerprint(make(Bare(1.0))) == fingerprint(make(Bare(1.0))) is not None
+    assert fingerprint(make(Bare(1.0))) != fingerprint(make(Bare(2.0)))
+    assert fingerprint(make(Bare)) is not None
+
+
+def test_a_borrowed_name_hides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = fingerprint(make(borrowed))
+    monkeypatch.setitem(globals(), "FACTOR", 3.0)
+    assert before is None or fingerprint(make(borrowed)) != before
+
+
+def test_a_record_of_ones_own_hides_nothing() -> None:
+    def with_record(value: float) -> Any:
+        f = make(value)
+        f.record = "anything"
+        return f
+
+    assert fingerprint(with_record(1.0)) != fingerprint(with_record(2.0))
+
+
+def test_what_looks_elsewhere_is_unknown() -> None:
+    assert fingerprint(lambda x: x * float(os.environ["S"])) is None
+    assert fingerprint(lambda x: x * globals()["FACTOR"]) is None
 
 
 @pytest.mark.parametrize(
@@ -112,6 +155,10 @@ def test_frozen_dataclasses_count_by_value() -> None:
     [
         Open(),
         Open,
+        Frozen(1.0),
+        Rich(1.0),
+        Rich,
+        Loud(1.0),
         Open().method,
         np.random.default_rng(0),
         np.random.RandomState(0),

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+import pillars
 from contracts._variants import Variant
 from contracts._variants import variant as named
 from pillars import BackendError, CapabilityError, DTypeError, PillarsError, ShapeError
@@ -600,3 +601,48 @@ def test_an_optimizer_of_ones_own(variant: Variant) -> None:
     mine = Optimizer(made.init, lambda g, s, p: made.update(grads=g, state=s, params=p))
     found = descend(variant, line_loss, np.asarray(0.0), X, Y, optimizer=mine, steps=50)
     assert np.isclose(float(value(variant, found.params)), 2.0036, rtol=1e-4)
+
+
+def test_an_infinite_clip_norm_clips_nothing() -> None:
+    for name in ("numpy", "jax"):
+        if not pillars.available()[name].usable:
+            continue
+        w = pillars.move(np.zeros(2, np.float32), name)
+        done = gradient_descent(
+            lambda w: mean_squared_error(w, w * 0 + 1), w, steps=3, clip_norm=float("inf")
+        )
+        assert done.status == "steps"
+
+
+def test_a_captured_buffer_that_is_refilled_is_seen_on_jax() -> None:
+    jnp = pytest.importorskip("jax.numpy")
+    captured = np.array([1.0], np.float32)
+
+    def loss(w: Any) -> Any:
+        return jnp.sum(captured * (w - 1) ** 2)
+
+    ends = []
+    for value in (1.0, 2.0, 3.0):
+        captured[...] = value
+        ends.append(float(gradient_descent(loss, jnp.asarray(0.0), steps=3, optimizer=sgd(0.1)).params))
+    np.testing.assert_allclose(ends, [1 - (1 - 0.2 * value) ** 3 for value in (1, 2, 3)], rtol=1e-5)
+
+
+def test_methods_of_the_parameters_are_followed_on_jax(monkeypatch: pytest.MonkeyPatch) -> None:
+    jnp = pytest.importorskip("jax.numpy")
+
+    class Point(NamedTuple):
+        w: Any
+
+        def scaled(self) -> Any:
+            return self.w * SCALE
+
+    start = Point(jnp.asarray(2.0))
+    losses = []
+    for value in (1.0, 3.0):
+        monkeypatch.setitem(globals(), "SCALE", value)
+        losses.append(float(gradient_descent(lambda p: p.scaled() ** 2, start, steps=0).loss))
+    assert losses == [4.0, 36.0]
+
+
+SCALE = 1.0

@@ -657,3 +657,29 @@ def test_operators_of_libraries_that_ask_the_instance_give_way() -> None:
     x = array_api_strict.asarray([0.0, 1.0])
     np.testing.assert_allclose(np.asarray(grad(f)(x)), np.exp([0.0, 1.0]))
     assert grad(lambda x: np.sum(x) * (x.__array_ufunc__ is not None))(np.ones(1)) == 1.0
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        lambda w: np.dstack([w, w]),
+        lambda w: np.select([np.ones(3, bool)], [w]),
+        lambda w: np.choose([0, 1, 0], [w, 2.0 * w]),
+        lambda w: np.linalg.multi_dot([w[None, :], w[:, None]]),
+        lambda w: np.block([[w, w]]),
+        lambda w: divmod(w, 0.7)[1],
+    ],
+    ids=["dstack", "select", "choose", "multi_dot", "block", "divmod"],
+)
+def test_traced_arrays_inside_lists_are_not_taken_for_constants(hidden):
+    with pytest.raises(CapabilityError, match="expected"):
+        grad(lambda w: np.sum(hidden(w)))(np.array([1.0, 2.0, 3.0]))
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1.0, 1e200])
+def test_slopes_of_inverse_functions_at_any_scale(scale):
+    one = grad(lambda w: scale * np.arctan2(w, scale))(scale)
+    np.testing.assert_allclose(one, 0.5, rtol=1e-14)
+    if scale > 1:
+        np.testing.assert_allclose(scale * grad(np.arcsinh)(scale), 1.0, rtol=1e-14)
+        np.testing.assert_allclose(scale * grad(np.arccosh)(scale), 1.0, rtol=1e-14)

@@ -11,27 +11,30 @@ import builtins
 import dataclasses
 import dis
 import functools
-import hashlib
-import sys
 import types
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pillars.backends._context import chosen
 from pillars.backends._operation import current_mode
+from pillars.backends._record import Record
 from pillars.backends._registry import backend_of_type
 
 __all__ = ["fingerprint"]
 
-_LARGEST = 1 << 26  # bytes of a captured host array that are worth reading in every call
 # what these libraries offer does not change while a program runs
-_LIBRARIES = frozenset({"jax", "jaxlib", "numpy", "pillars", "array_api_compat", "array_api_extra"}) | (
-    sys.stdlib_module_names - {"__main__"}
+_LIBRARIES = frozenset(
+    {"jax", "jaxlib", "numpy", "pillars", "array_api_compat", "array_api_extra"}
+    | {"builtins", "cmath", "collections", "functools", "itertools", "math", "operator", "typing"}
+)
+_OPEN_ENDED = frozenset(
+    {"__import__", "eval", "exec", "getattr", "globals", "input", "locals", "open", "vars"}
 )
 _UNTOLD = object()
 _OBJECTS = frozenset({"jax", "jaxlib", "pillars"})
-_PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), slice)
+_PLAIN = frozenset((bool, int, float, complex, str, bytes, type(None), type(Ellipsis), slice))
+_BARE = frozenset(vars(NamedTuple("Bare", []))) | {"__annotate__", "__annotate_func__", "__orig_bases__"}
 
 
 class _Unknown(Exception):  # noqa: N818 - a signal between the functions of this module
@@ -56,10 +59,10 @@ class _Same:
 def fingerprint(*functions: Any) -> Any:
     """A hashable value that is equal for functions that do the same; None where that cannot be told.
 
-    Known are plain functions, their closures, defaults and globals: numbers, strings, arrays (JAX's by identity, as
-    they do not change; NumPy's by content), containers of these, frozen dataclasses, functools.partial, other
-    functions, and what JAX, NumPy, pillars and the standard library define. Not known are instances of other classes
-    (bound methods too), one's own modules and classes, random generators, and host arrays of more than 64 MB.
+    Known are plain functions, their closures, defaults and globals: numbers, strings, JAX's arrays (by identity, as
+    they do not change), lists, tuples, dictionaries and bare NamedTuples of these, functools.partial, other functions,
+    and what JAX, NumPy, pillars and the standard library's mathematical modules define. Not known are NumPy's arrays,
+    which may be refilled, instances of other classes (bound methods too), and other modules and classes.
 
     Notes
     -----
@@ -94,8 +97,15 @@ def _library(module: str | None) -> bool:
     return _root(module) in _LIBRARIES
 
 
+def _bare_named_tuple(kind: Any) -> bool:
+    """Whether a type is a NamedTuple with nothing but its fields: no method of it can read anything else."""
+    if not (isinstance(kind, type) and kind.__mro__[1:] == (tuple, object)):
+        return False
+    return set(vars(kind)) <= _BARE | set(getattr(kind, "_fields", ()))
+
+
 def _of(x: Any, seen: dict[int, int]) -> Any:
-    if isinstance(x, _PLAIN):
+    if type(x) in _PLAIN:  # a subclass may carry what its repr does not show
         return type(x), repr(x)  # repr tells 0.0 from -0.0, and a NaN equals itself
     kind = type(x)
     owner = backend_of_type(kind)
@@ -106,14 +116,15 @@ def _of(x: Any, seen: dict[int, int]) -> Any:
     if id(x) in seen:  # a function that calls itself, a list that holds itself
         return "again", seen[id(x)]
     seen[id(x)] = len(seen)
-    if kind in (list, tuple, dict) or hasattr(x, "_fields"):
+    if kind in (list, tuple, dict) or _bare_named_tuple(kind):
         items = [*x.keys(), *x.values()] if kind is dict else x
         return _Same(kind), tuple(_of(item, seen) for item in items)
     if isinstance(x, functools.partial):
         return "partial", _of(x.func, seen), _of(x.args, seen), _of(x.keywords, seen)
     if isinstance(x, types.FunctionType):
         return _function(x, seen)
-    if dataclasses.is_dataclass(kind) and getattr(kind, "__dataclass_params__").frozen:  # noqa: B009 - not typed
+    frozen = dataclasses.is_dataclass(kind) and getattr(kind, "__dataclass_params__").frozen  # noqa: B009 - not typed
+    if frozen and _library(kind.__module__):  # the methods of one's own may read anything
         return _Same(kind), tuple(_of(getattr(x, field.name), seen) for field in dataclasses.fields(kind))
     return _fixed(x, seen)
 
@@ -121,9 +132,11 @@ def _of(x: Any, seen: dict[int, int]) -> Any:
 def _fixed(x: Any, seen: dict[int, int]) -> Any:
     """What a library defines, which stays what it is."""
     if isinstance(x, (types.ModuleType, type)):
-        known = _library(x.__name__ if isinstance(x, types.ModuleType) else x.__module__)
+        known = _library(
+            x.__name__ if isinstance(x, types.ModuleType) else x.__module__
+        ) or _bare_named_tuple(x)
     elif isinstance(x, (types.BuiltinFunctionType, types.MethodWrapperType)):
-        known = x.__self__ is None or isinstance(x.__self__, types.ModuleType)
+        known = isinstance(x.__self__, types.ModuleType) and _library(x.__self__.__name__)
     else:
         # instances of anything else, the standard library's containers among them, may change
         known = isinstance(x, (np.ufunc, np.dtype)) or _root(type(x).__module__) in _OBJECTS
@@ -141,14 +154,16 @@ def _array(x: Any, owner: Any) -> Any:
         raise _Unknown
     if owner.name == "jax":
         return _Same(x)
-    if owner.name != "numpy" or x.nbytes > _LARGEST or x.dtype.hasobject:
-        raise _Unknown
-    digest = hashlib.blake2b(np.ascontiguousarray(x).data, digest_size=16).digest()
-    return x.dtype.str, x.shape, digest
+    # JAX finds a captured host array by its identity while a program that holds it lives: refilled, it would be stale
+    raise _Unknown
 
 
 def _function(f: types.FunctionType, seen: dict[int, int]) -> Any:
-    if hasattr(f, "record") or (_library(f.__module__) and "<locals>" not in f.__qualname__):
+    record = getattr(f, "record", None)
+    if isinstance(record, Record) and record.function is f:
+        return _Same(f)
+    # where its globals are, not __module__: functools.wraps lends that of the function wrapped
+    if _library(f.__globals__.get("__name__")) and "<locals>" not in f.__qualname__:
         return _Same(f)
     try:
         cells = tuple(_of(cell.cell_contents, seen) for cell in f.__closure__ or ())
@@ -158,7 +173,7 @@ def _function(f: types.FunctionType, seen: dict[int, int]) -> Any:
     for name in _names(f.__code__):
         if name in f.__globals__:
             outside.append((name, _of(f.__globals__[name], seen)))
-        elif not hasattr(builtins, name) and not _library(name):
+        elif name in _OPEN_ENDED or not (hasattr(builtins, name) or _library(name)):
             raise _Unknown
     rest = tuple(_of(part, seen) for part in (f.__defaults__, f.__kwdefaults__, f.__dict__))
     return f.__code__, cells, tuple(outside), rest

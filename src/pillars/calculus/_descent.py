@@ -10,7 +10,8 @@ from threading import Lock, local
 from typing import Any
 
 from pillars._errors import CapabilityError, DTypeError, ShapeError
-from pillars.backends import fingerprint, procedure, tree_leaves
+from pillars.backends import fingerprint, procedure, tree_flatten, tree_leaves
+from pillars.backends._tree import TreeDef
 from pillars.calculus._descent_eager import descend_eagerly
 from pillars.calculus._descent_plan import Metrics, Plan, rows_of
 from pillars.calculus._descent_result import Descent
@@ -93,7 +94,8 @@ def gradient_descent(
     Cost: one loss and one gradient a step; autodiff gives both for about the price of three losses. On NumPy a step
     adds some 10 µs. On JAX the whole descent is one program. It is kept for descents whose functions are the same, or
     read the same values (see :func:`pillars.backends.fingerprint`), so that sweeping rates or data compiles once;
-    where that cannot be told it is compiled anew, never taken from before: a changed closure is always seen. Inside
+    where that cannot be told (a loss that captures NumPy arrays: pass them as data) it is compiled anew, never taken
+    from before: a changed closure is always seen. Inside
     the caller's jit, vmap or grad it becomes part of their program, the history keeps its full length (NaN after the
     end), and `status_code` is the status as an integer.
 
@@ -142,7 +144,7 @@ def gradient_descent(
                 "there. Read the history of the result, or call it outside jit."
             )
         return descend_in_trace(plan, params, state, given)
-    return descend_compiled(plan, params, state, given, callback, int(every), _keeper(plan))
+    return descend_compiled(plan, params, state, given, callback, int(every), _keeper(plan, (params, data)))
 
 
 class _Kept:
@@ -167,9 +169,16 @@ class _Kept:
             del self.at_hand.function
 
 
-def _keeper(plan: Plan) -> Callable[[str, Callable[..., Any]], Callable[..., Any]]:
+def _node_types(treedef: TreeDef) -> list[Any]:
+    """The classes of a tree's nodes, whose methods a loss may call; a node that only JAX knows stands for itself."""
+    mine: list[Any] = {"named": [treedef.data], "jax": [treedef]}.get(treedef.kind, [])
+    return mine + [kind for child in treedef.children for kind in _node_types(child)]
+
+
+def _keeper(plan: Plan, trees: Any) -> Callable[[str, Callable[..., Any]], Callable[..., Any]]:
     """What compiles the programs of a plan, or finds those of a plan that does the same."""
-    mark = fingerprint(plan.loss, plan.gradient, plan.optimizer.update)
+    nodes = _node_types(tree_flatten(trees)[1])
+    mark = fingerprint(plan.loss, plan.gradient, plan.optimizer.update, *nodes)
 
     def compiled(name: str, f: Callable[..., Any]) -> Callable[..., Any]:
         if mark is None:

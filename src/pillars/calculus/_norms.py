@@ -33,4 +33,5 @@ def norm_of_leaves(xp: Any, leaves: Sequence[Any], dtype: Any) -> Any:
 
 def clip_factor(xp: Any, norm: Any, limit: Any) -> Any:
     """What to multiply by for a norm of at most `limit`: exactly 1 where it is no larger already."""
-    return limit / xp.maximum(norm, limit)
+    over = norm > limit  # a limit may be infinite
+    return xp.where(over, limit / xp.where(over, norm, xp.ones_like(norm)), xp.ones_like(norm))

@@ -89,7 +89,9 @@ def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..
 def value_and_grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
     """A scalar function's value and its gradient, for the price of the gradient.
 
-    Parameters, errors and conventions are those of :func:`grad`.
+    Parameters
+    ----------
+    f, argnums : as in :func:`grad`, and so are the errors and conventions.
 
     Returns
     -------

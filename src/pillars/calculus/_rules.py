@@ -107,8 +107,8 @@ _unary("atan", lambda xp, g, y, a: g / (1.0 + a * a), "a")
 _unary("sinh", lambda xp, g, y, a: g * xp.cosh(a), "a")
 _unary("cosh", lambda xp, g, y, a: g * xp.sinh(a), "a")
 _unary("tanh", lambda xp, g, y, a: g * (1.0 - y * y), "y")
-_unary("asinh", lambda xp, g, y, a: g / xp.sqrt(a * a + 1.0), "a")
-_unary("acosh", lambda xp, g, y, a: g / xp.sqrt((a - 1.0) * (a + 1.0)), "a")
+_unary("asinh", lambda xp, g, y, a: g / xp.hypot(a, xp.ones_like(a)), "a")
+_unary("acosh", lambda xp, g, y, a: g / (xp.sqrt(a - 1.0) * xp.sqrt(a + 1.0)), "a")
 _unary("atanh", lambda xp, g, y, a: g / ((1.0 - a) * (1.0 + a)), "a")
 _unary("deg2rad", lambda xp, g, y, a: g * (math.pi / 180.0))
 _unary("rad2deg", lambda xp, g, y, a: g * (180.0 / math.pi))
@@ -175,10 +175,18 @@ _binary(
     lambda xp, g, y, a, b: g * xp.exp(b - y),
     "yab",
 )
+
+
+def _over_square(xp: Any, g: Any, top: Any, a: Any, b: Any) -> Any:
+    """g·top/(a² + b²), where the squares alone would overflow or vanish."""
+    r = xp.hypot(a, b)
+    return g * (top / r) / r
+
+
 _binary(
     "atan2",
-    lambda xp, g, y, a, b: g * b / (a * a + b * b),
-    lambda xp, g, y, a, b: -g * a / (a * a + b * b),
+    lambda xp, g, y, a, b: _over_square(xp, g, b, a, b),
+    lambda xp, g, y, a, b: _over_square(xp, -g, a, a, b),
     "ab",
 )
 

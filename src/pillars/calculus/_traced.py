@@ -267,6 +267,11 @@ class TracedArray(ClosedWayOut):
     __or__, __ror__ = _constant("__or__"), _constant("__ror__")
     __xor__, __rxor__ = _constant("__xor__"), _constant("__rxor__")
 
+    def __divmod__(self, other: Any) -> Any:
+        raise self._trace.space.no_rule("divmod")
+
+    __rdivmod__ = __divmod__
+
     def __invert__(self) -> Any:
         return self._trace.space.constant(~strip(self))
 

@@ -255,11 +255,7 @@ class _Part:
 
 
 def _traced_among(args: Any) -> bool:
-    return any(
-        type(x) is TracedArray
-        or (isinstance(x, (list, tuple)) and any(type(one) is TracedArray for one in x))
-        for x in args
-    )
+    return any(type(x) is TracedArray or (type(x) in (list, tuple) and _traced_among(x)) for x in args)
 
 
 def _make(space: TracedNamespace, base: Any, name: str, table: dict[str, Callable[..., Any]]) -> Any:
@@ -304,6 +300,15 @@ def _make(space: TracedNamespace, base: Any, name: str, table: dict[str, Callabl
     return dispatch
 
 
+def _differentiated(x: Any) -> bool:
+    """Whether a gradient flows through anything in here, lists of arrays too."""
+    if type(x) is TracedArray:
+        return bool(x._trace.level)
+    if isinstance(x, dict):
+        return any(_differentiated(one) for one in x.values())
+    return isinstance(x, (list, tuple)) and any(_differentiated(one) for one in x)
+
+
 def _plain(x: Any) -> Any:
     if type(x) is TracedArray:
         return strip(x)
@@ -322,7 +327,7 @@ def _refusing(space: TracedNamespace, plain: Callable[..., Any], name: str) -> C
     def refuse(*args: Any, **options: Any) -> Any:
         if not _traced_among(args) and not _traced_among(options.values()):
             return space.constant(plain(*args, **options))
-        if any(type(x) is TracedArray and x._trace.level for x in (*args, *options.values())):
+        if _differentiated((args, options)):
             raise space.no_rule(name)
         return space.constant(
             plain(*(_plain(x) for x in args), **{key: _plain(x) for key, x in options.items()})
