@@ -476,3 +476,21 @@ def test_shapes_and_keys_are_checked_under_the_name_that_was_called(key: Any) ->
     with pytest.raises(DTypeError, match=r"^integers: key is"):
         random.integers(42, (3,), 0, 1)
     assert _draws.categorical.record.name == "random.categorical"
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.0, np.inf), (-np.inf, 0.0), (np.nan, 1.0), (0.0, np.nan), (-1e308, 1e308)]
+)
+def test_bounds_that_no_draw_lies_between_are_refused(low, high):
+    with pytest.raises(ShapeError, match="uniform: got low"):
+        random.uniform(random.key(0), (2,), low=low, high=high)
+
+
+def test_an_array_to_permute_is_answered_with_how():
+    with pytest.raises(DTypeError, match=r"x\[permutation"):
+        random.permutation(random.key(0), np.arange(3))
+
+
+def test_a_truth_value_is_no_seed():
+    with pytest.raises(DTypeError, match="seed"):
+        random.key(True)

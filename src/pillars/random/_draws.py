@@ -98,6 +98,13 @@ def uniform(
     if isinstance(low, (int, float)) and isinstance(high, (int, float)) and low > high:
         raise ShapeError(f"uniform: got low {low} and high {high}, expected low <= high. Swap them.")
     wide = _wide(name)
+    if isinstance(low, (int, float)) and isinstance(high, (int, float)):
+        largest = float(namespace(key).finfo(getattr(namespace(key), wide)).max)
+        if not (abs(low) <= largest and abs(high) <= largest and high - low <= largest):
+            raise ShapeError(
+                f"uniform: got low {low} and high {high}, expected finite numbers whose distance {wide} holds. "
+                "Draw on a smaller interval, and scale."
+            )
     begin, end = _number("low", low, wide, key), _number("high", high, wide, key)
     drawn = draw_uniform(key, begin, end, shape=lengths, dtype=wide)
     if name == wide:
@@ -257,6 +264,11 @@ def permutation(key: Any, n: int, *, dtype: Any = None, like: Any = None) -> Any
     >>> random.permutation(random.key(0), 6)
     array([1, 5, 0, 4, 3, 2])
     """
+    if getattr(n, "shape", ()) != () or hasattr(n, "__len__"):
+        raise DTypeError(
+            "permutation: n is an array, expected how many numbers to put in order. "
+            "For the rows of x: x[permutation(key, x.shape[0])]."
+        )
     key, name = destination("permutation", key, dtype, like, integers=True)
     (length,) = shape_of("permutation", n)
     xp = namespace(key)

@@ -45,12 +45,14 @@ def key(seed: int, /, *, like: Any = None) -> Any:
     array([ 0, 42], dtype=uint32)
     """
     try:
-        value = seed.__index__()
+        value = None if isinstance(seed, bool) else seed.__index__()
     except (AttributeError, TypeError):  # JAX's tracers have __index__, which raises a TypeError
+        value = None
+    if value is None:
         raise DTypeError(
             f"key: seed is {seed!r}, expected an integer known before anything is traced. "
             "Pass a key into the compiled function, or derive one there with fold_in(key, index)."
-        ) from None
+        )
     if not 0 <= value < 2**64:
         raise ShapeError(
             f"key: seed is {value}, expected 0 <= seed < 2**64. Hash it, or reduce it, yourself."

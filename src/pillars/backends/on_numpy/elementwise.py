@@ -40,13 +40,13 @@ def _in_blocks(name: str, x: Any, options: dict[str, Any]) -> Any:
     return y
 
 
-@kernel(minimum_size=2 * _BLOCK, eligible=_contiguous)
+@kernel(minimum_size=_SPAN, eligible=_contiguous)
 def erf(x: Any, /) -> Any:
     """erf, block by block."""
     return _in_blocks("probability.erf", x, {})
 
 
-@kernel(minimum_size=2 * _BLOCK, eligible=_contiguous)
+@kernel(minimum_size=_SPAN, eligible=_contiguous)
 def ndtr(x: Any, /) -> Any:
     """ndtr, block by block."""
     return _in_blocks("probability.ndtr", x, {})
