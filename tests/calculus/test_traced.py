@@ -618,7 +618,7 @@ def test_jax_arrays_go_to_jax() -> None:
         grad(lambda x: x)(x)
     with pytest.raises(DTypeError, match="floating"):
         grad(jnp.sum)(jnp.arange(3))
-    with pytest.raises(DTypeError, match="int32"):
+    with pytest.raises(DTypeError, match=str(jnp.sum(x > 0).dtype)):
         grad(lambda x: jnp.sum(x > 0))(x)
     with pytest.raises(BackendError, match="jax"):
         grad(lambda y: np.sum(y * x))(w)
