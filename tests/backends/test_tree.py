@@ -95,3 +95,16 @@ def test_nodes_registered_with_jax_are_nodes_here():
     assert tree_leaves(tree) == jax.tree_util.tree_leaves(tree)
     doubled = tree_map(lambda leaf: leaf * 2, tree)
     assert doubled["p"].y == [4.0, 6.0]
+
+
+def test_a_tree_without_an_end_is_refused():
+    cyclic = [1.0]
+    cyclic.append(cyclic)
+    deep = 1.0
+    for _ in range(100_000):
+        deep = [deep]
+    for tree in (cyclic, deep):
+        with pytest.raises(pillars.ShapeError, match="deeper than Python's stack, or contains itself"):
+            tree_leaves(tree)
+    while isinstance(deep, list):  # taken down one by one: to forget it whole is deep as well
+        deep = deep[0]

@@ -10,8 +10,8 @@ import pytest
 
 from contracts._variants import Variant
 from pillars import BackendError, DTypeError, ShapeError
-from pillars.backends import Draw, backend, tree_leaves, tree_map
-from pillars.calculus import Optimizer, adam, sgd
+from pillars.backends import Draw, backend, namespace, tree_leaves, tree_map
+from pillars.calculus import Optimizer, adam, gradient_descent, sgd
 from running import eps
 
 STEPS = 100
@@ -223,6 +223,50 @@ def test_a_schedule_is_asked_for_the_rate_of_every_step() -> None:
         state = step.state
         rates.append(float(step.learning_rate))
     assert rates == [0.1, 0.05, 0.025]
+
+
+@pytest.mark.parametrize(
+    ("rate", "error", "message"),
+    [
+        (lambda step: np.asarray([0.1, 0.2]), ShapeError, r"returned shape \(2,\), expected one number"),
+        (lambda step: "fast", DTypeError, "returned 'fast', expected a number"),
+        (lambda step: None, DTypeError, "returned None, expected a number"),
+        (lambda step: np.asarray(True), DTypeError, "returned dtype bool, expected a real number"),
+        (lambda step: 0.1 - 0.1 * step, ShapeError, "returned -0.1, expected a number of at least 0"),
+        (lambda step: 0.1 if step < 1 else float("nan"), ShapeError, "returned nan, expected a number"),
+    ],
+)
+def test_what_a_schedule_may_not_return(rate: Any, error: Any, message: str) -> None:
+    with pytest.raises(error, match=message):
+        gradient_descent(lambda p: p @ p, np.ones(2), optimizer=adam(rate), steps=4)
+    optimizer, params = sgd(rate), np.ones(2)
+
+    def by_hand() -> None:
+        state = optimizer.init(params)
+        for _ in range(4):
+            state = optimizer.update(params, state, params).state
+
+    with pytest.raises(error, match=message):
+        by_hand()
+
+
+@pytest.mark.parametrize("kind", ["negative", "nan", "wide"])
+def test_what_a_schedule_may_not_return_on_jax(kind: str) -> None:
+    jnp = pytest.importorskip("jax").numpy
+    rates = {
+        "negative": lambda step: 0.1 - 0.1 * step,
+        "nan": lambda step: jnp.where(step < 1, 0.1, jnp.nan),
+        "wide": lambda step: jnp.asarray([0.1, 0.2]) * step,
+    }
+    with pytest.raises(ShapeError, match="learning_rate, a schedule, returned"):
+        gradient_descent(lambda p: p @ p, jnp.ones(2), optimizer=sgd(rates[kind]), steps=4)
+
+
+def test_a_schedule_may_end_at_zero(variant: Variant) -> None:
+    params = variant.asarray(np.ones(2))
+    optimizer = sgd(lambda step: 0 * step)
+    found = gradient_descent(lambda p: namespace(p).sum(p * p), params, optimizer=optimizer, steps=2)
+    assert np.array_equal(variant.to_numpy(found.params), [1.0, 1.0])
 
 
 def test_optimizers_compare_and_pickle_by_value() -> None:

@@ -65,9 +65,19 @@ def _walk(tree: Any, leaves: list[Any]) -> TreeDef:
 
 
 def tree_flatten(tree: Any) -> tuple[list[Any], TreeDef]:
-    """The leaves in order, and what :func:`tree_unflatten` needs to put them back."""
+    """The leaves in order, and what :func:`tree_unflatten` needs to put them back.
+
+    Raises
+    ------
+    ShapeError : a tree that contains itself, or is nested deeper than Python's stack.
+    """
     leaves: list[Any] = []
-    return leaves, _walk(tree, leaves)
+    try:
+        return leaves, _walk(tree, leaves)
+    except RecursionError:
+        raise ShapeError(
+            "tree_flatten: the tree is nested deeper than Python's stack, or contains itself. Pass a flatter tree."
+        ) from None
 
 
 def tree_leaves(tree: Any) -> list[Any]:

@@ -17,7 +17,7 @@ from pillars.calculus._descent_plan import Metrics, Plan, rows_of
 from pillars.calculus._descent_result import Descent
 from pillars.calculus._descent_traced import Given, descend_compiled, descend_in_trace
 from pillars.calculus._optimizers import Optimizer, sgd
-from pillars.calculus._parameters import home_of, start, with_data
+from pillars.calculus._parameters import home_of, number_on, start, with_data
 from pillars.random import as_key
 
 __all__ = ["gradient_descent"]
@@ -84,7 +84,7 @@ def gradient_descent(
     Raises
     ------
     ShapeError : a loss that is not 0-d; a gradient whose structure or shapes differ from the parameters' (the leaf is
-        named); options outside their range; data of different lengths in batches.
+        named); options outside their range, rates of a schedule too; data of different lengths in batches.
     DTypeError : parameters that are not floating, a complex loss, options that are no numbers.
     BackendError : arrays of two libraries.
     CapabilityError : a callback inside the caller's jit; `monitor` or `checkpoint`, which cannot be given yet.
@@ -95,7 +95,8 @@ def gradient_descent(
     adds some 10 µs. On JAX the whole descent is one program. It is kept for descents whose functions are the same, or
     read the same values (see :func:`pillars.backends.fingerprint`), so that sweeping rates or data compiles once;
     where that cannot be told (a loss that captures NumPy arrays: pass them as data) it is compiled anew, never taken
-    from before: a changed closure is always seen. Inside
+    from before: a changed closure is always seen. What JAX itself keeps is not ours to see: a function under the
+    caller's own ``jax.jit``, or a NumPy array that a live program of theirs captured, refilled since. Inside
     the caller's jit, vmap or grad it becomes part of their program, the history keeps its full length (NaN after the
     end), and `status_code` is the status as an integer.
 
@@ -131,12 +132,12 @@ def gradient_descent(
     plan = Plan(
         home, loss, gradient, optimizer, int(steps), rows, None if batch_size is None else int(batch_size)
     )
-    key = None if batch_size is None else as_key(rng, like=tree_leaves(params)[0])
+    key = _key(rng, None if batch_size is None else tree_leaves(params)[0])
     if home.name != "jax":
         return descend_eagerly(plan, params, data, key, clip, small, callback, int(every))
     state = optimizer.init(params)
     dtype = home.xp.result_type(*(p.dtype for p in tree_leaves(params)), home.xp.float32)
-    given = Given(data, key, *(None if x is None else home.asarray(x, dtype=dtype) for x in (clip, small)))
+    given = Given(data, key, *(None if x is None else number_on(home, x, dtype) for x in (clip, small)))
     if home.in_trace() or any(home.is_tracer(type(x)) for x in tree_leaves((params, state, given))):
         if callback is not None:
             raise CapabilityError(
@@ -217,6 +218,16 @@ def _not_yet(**options: Any) -> None:
                 f"gradient_descent: got {name}={value!r}, expected None: this option is not there yet. "
                 "Use callback, tolerance, or several shorter descents."
             )
+
+
+def _key(rng: Any, like: Any) -> Any:
+    """The key beside `like`; None, but `rng` looked at, where there is nothing to draw."""
+    if like is not None:
+        return as_key(rng, like=like)
+    drawn = rng is None or hasattr(rng, "bit_generator")  # entropy, or a generator's next number
+    if not drawn and not (type(rng) is int and 0 <= rng < 2**64):
+        as_key(rng)
+    return None
 
 
 def _count(name: str, value: Any, least: int) -> int:

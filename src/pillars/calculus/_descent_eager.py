@@ -24,7 +24,7 @@ from pillars.calculus._descent_result import (
     judge,
 )
 from pillars.calculus._norms import norm_of_leaves
-from pillars.calculus._optimizers import Update
+from pillars.calculus._optimizers import Update, refuse_rate, scheduled
 from pillars.calculus._parameters import rate_dtype
 
 __all__ = ["descend_eagerly"]
@@ -161,16 +161,17 @@ def _mover(plan: Plan, params: Any) -> Callable[[list[Any], list[Any]], tuple[li
 
     def directly(leaves: list[Any], grads: list[Any]) -> tuple[list[Any], float]:
         nonlocal rate, taken
+        if schedule is not None and taken:
+            found = scheduled(rule, schedule, xp.asarray(taken))
+            refuse_rate(rule, found, home)
+            rate = float(found)
         taken += 1
-        used = rate
-        scalars = rule.scalars(taken, used, math.expm1)
+        scalars = rule.scalars(taken, rate, math.expm1)
         moved = []
         for i, p in enumerate(leaves):
             after, slots[i] = rule.leaf(xp, p, grads[i], slots[i], scalars)
             moved.append(home.as_arrays(after) if zero_dim[i] else after)
-        if schedule is not None:
-            rate = float(schedule(xp.asarray(taken)))
-        return moved, used
+        return moved, rate
 
     return directly
 

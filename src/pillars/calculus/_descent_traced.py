@@ -22,6 +22,7 @@ from pillars.calculus._descent_result import (
     judge,
 )
 from pillars.calculus._norms import clip_factor, norm_of_leaves
+from pillars.calculus._optimizers import Update, refuse_rate
 from pillars.calculus._parameters import rate_dtype
 
 __all__ = ["Given", "descend_compiled", "descend_in_trace"]
@@ -89,6 +90,11 @@ def _told(plan: Plan, found: Descent) -> Descent:
     n = int(found.steps)
     history = found.history if n == plan.steps else History(*(x[:n] for x in found.history))
     host = Descent(None, *tree_map(home.to_numpy, (found.loss, history, *found[3:])))
+    update = plan.optimizer.update
+    if (
+        isinstance(update, Update) and update.schedule is not None and n
+    ):  # nothing could be said of these in the program
+        refuse_rate(update.rule, backend("numpy").xp.min(host.history.learning_rate), home)
     with backend("numpy").quiet():
         verdict = _judged(plan, host)
     made = (home.asarray(x, dtype=y.dtype) for x, y in zip(verdict, found[4:], strict=True))

@@ -18,10 +18,10 @@ from pillars.backends import (
     tree_unflatten,
 )
 from pillars.calculus._norms import norm_of_leaves, wide
-from pillars.calculus._parameters import check_leaves, matching_leaves, rate_dtype
+from pillars.calculus._parameters import check_leaves, matching_leaves, number_on, rate_dtype
 from pillars.calculus._steps import Adam, Sgd, Step
 
-__all__ = ["Optimizer", "Update", "adam", "sgd"]
+__all__ = ["Optimizer", "Update", "adam", "refuse_rate", "scheduled", "sgd"]
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,16 @@ class Init:
         xp = home.xp
         dtype, device = rate_dtype(xp, leaves), home.device_of(leaves[0])
         step = home.asarray(0, dtype=xp.int32, device=device)
-        rate = self.learning_rate if self.schedule is None else self.schedule(step)
+        rate = self.learning_rate
+        if self.schedule is not None:
+            rate = scheduled(self.rule, self.schedule, step)
+            refuse_rate(self.rule, rate, home)
         zeros = [
             tree_unflatten(treedef, [xp.zeros_like(wide(xp, p)) for p in leaves])
             for _ in range(self.rule.slots)
         ]
         slots = (*zeros, None)[: len(self.rule.state._fields) - 2]
-        return self.rule.state(step, home.asarray(rate, dtype=dtype, device=device), *slots)
+        return self.rule.state(step, number_on(home, rate, dtype, device), *slots)
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ class Update:
         xp = home.xp
         grad_leaves = matching_leaves("Optimizer.update: grads", grads, params, home)
         rate = state.learning_rate
+        if self.schedule is not None:
+            refuse_rate(self.rule, rate, home)
         step = state.step + 1
         scalars = self.rule.scalars(xp.astype(step, rate.dtype), rate, xp.expm1)
         slots = [tree_leaves(tree) for tree in state[2 : 2 + self.rule.slots]]
@@ -74,7 +79,8 @@ class Update:
         trees = [tree_unflatten(treedef, [mine[i] for mine in kept]) for i in range(self.rule.slots)]
         following = rate
         if self.schedule is not None:
-            following = home.asarray(self.schedule(step), dtype=rate.dtype, device=home.device_of(rate))
+            following = scheduled(self.rule, self.schedule, step)
+            following = number_on(home, following, rate.dtype, home.device_of(rate))
         old = norm_of_leaves(xp, leaves, rate.dtype)
         change = norm_of_leaves(
             xp, [wide(xp, b) - wide(xp, a) for a, b in zip(leaves, moved, strict=True)], rate.dtype
@@ -120,8 +126,8 @@ def sgd(
 
     Parameters
     ----------
-    learning_rate : η above 0, which may be traced; or a schedule, step -> rate, called with the 0-d count of the steps
-        before.
+    learning_rate : η above 0, which may be traced; or a schedule, step -> rate of at least 0, called with the 0-d
+        count of the steps before.
     momentum : β in [0, 1).
     nesterov : look ahead; needs a momentum.
     weight_decay : λ >= 0, added to the gradient as λ·p.
@@ -132,7 +138,8 @@ def sgd(
 
     Raises
     ------
-    ShapeError : a value outside its range, or NaN. DTypeError : no number.
+    ShapeError : a value outside its range, or NaN; a schedule's rate too, where it is known, and its shape always.
+    DTypeError : no number.
 
     Notes
     -----
@@ -172,7 +179,7 @@ def adam(learning_rate: Any, *, beta1: float = 0.9, beta2: float = 0.999, epsilo
 
     Parameters
     ----------
-    learning_rate : η above 0, which may be traced; or a schedule, step -> rate.
+    learning_rate : η above 0, which may be traced; or a schedule, step -> rate of at least 0.
     beta1, beta2 : in [0, 1).
     epsilon : >= 0, outside the root. With 0 a gradient that has always been 0 gives NaN.
 
@@ -182,7 +189,8 @@ def adam(learning_rate: Any, *, beta1: float = 0.9, beta2: float = 0.999, epsilo
 
     Raises
     ------
-    ShapeError : a value outside its range, or NaN. DTypeError : no number.
+    ShapeError : a value outside its range, or NaN; a schedule's rate too, where it is known, and its shape always.
+    DTypeError : no number.
 
     Notes
     -----
@@ -207,6 +215,36 @@ def adam(learning_rate: Any, *, beta1: float = 0.9, beta2: float = 0.999, epsilo
         _within("adam", "epsilon", epsilon, 0.0),
     )
     return _optimizer("adam", learning_rate, rule)
+
+
+def scheduled(rule: Any, schedule: Callable[[Any], Any], step: Any) -> Any:
+    """A schedule's rate, made sure to be one real number; its value is looked at only where it is used."""
+    where, rate = f"{_name(rule)}: learning_rate, a schedule, returned", schedule(step)
+    if not hasattr(rate, "shape"):
+        if isinstance(rate, bool) or not hasattr(rate, "__float__"):
+            raise DTypeError(f"{where} {rate!r}, expected a number.")
+    elif rate.shape != ():
+        raise ShapeError(
+            f"{where} shape {tuple(rate.shape)}, expected one number, (). Index it, or take the mean."
+        )
+    elif dtype_kind(rate.dtype) not in ("float", "half", "integer"):
+        raise DTypeError(f"{where} dtype {dtype_name(rate.dtype)}, expected a real number.")
+    return rate
+
+
+def refuse_rate(rule: Any, rate: Any, home: Backend) -> None:
+    """Refuse a schedule's rate that is negative or NaN; 0 is what many end with. What is traced has no value."""
+    if home.is_tracer(type(rate)):
+        return
+    number = float(rate)
+    if not number >= 0:
+        raise ShapeError(
+            f"{_name(rule)}: learning_rate, a schedule, returned {number:g}, expected a number of at least 0."
+        )
+
+
+def _name(rule: Any) -> str:
+    return type(rule).__name__.lower()
 
 
 def _optimizer(name: str, learning_rate: Any, rule: Any) -> Optimizer:

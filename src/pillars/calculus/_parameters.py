@@ -19,13 +19,19 @@ from pillars.backends import (
     tree_unflatten,
 )
 
-__all__ = ["check_leaves", "home_of", "matching_leaves", "rate_dtype", "start", "with_data"]
+__all__ = ["check_leaves", "home_of", "matching_leaves", "number_on", "rate_dtype", "start", "with_data"]
 
 
 def rate_dtype(xp: Any, leaves: list[Any]) -> Any:
     """The dtype of rates and norms: the widest of the parameters', float32 at least."""
     dtypes = [xp.float32 if dtype_kind(p.dtype) == "half" else p.dtype for p in leaves]
     return xp.result_type(*dtypes)
+
+
+def number_on(home: Backend, value: Any, dtype: Any, device: Any = None) -> Any:
+    """A number as a 0-d array; one outside the dtype's range becomes infinite, which the status tells better."""
+    with backend("numpy").quiet():  # JAX casts host numbers by NumPy, and so warns where NumPy does
+        return home.asarray(value, dtype=dtype, device=device)
 
 
 def check_leaves(where: str, params: Any, name: str = "params") -> None:

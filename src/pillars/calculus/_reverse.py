@@ -91,11 +91,16 @@ def value_and_grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> C
 
     Parameters
     ----------
-    f, argnums : as in :func:`grad`, and so are the errors and conventions.
+    f : ``f(*args, **options) -> 0-d array``, as in :func:`grad`.
+    argnums : which positional argument, or arguments, to differentiate. Each is a pytree of floating arrays or floats.
 
     Returns
     -------
-    function of the same arguments, to ``(value, gradient)``: value is a 0-d array.
+    function of the same arguments, to ``(value, gradient)``: value is a 0-d array, gradient as in :func:`grad`.
+
+    Raises
+    ------
+    ShapeError, DTypeError, CapabilityError, BackendError : as :func:`grad`.
 
     Examples
     --------

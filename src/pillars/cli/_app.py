@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
+import os
+import sys
 import traceback
 from collections.abc import Callable
 from importlib import import_module
@@ -19,6 +22,7 @@ from pillars.backends import available, capabilities
 __all__ = ["app"]
 
 FINDINGS, FAILED, INTERRUPTED = 1, 2, 130
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 P = ParamSpec("P")
@@ -31,6 +35,7 @@ def _told(command: Callable[P, None]) -> Callable[P, None]:
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
+            sys.stdout.flush()
         except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
             raise
         except PillarsError as error:
@@ -39,8 +44,14 @@ def _told(command: Callable[P, None]) -> Callable[P, None]:
         except KeyboardInterrupt:
             typer.echo(f"pillars {command.__name__}: interrupted", err=True)
             raise typer.Exit(INTERRUPTED) from None
-        except Exception:
-            traceback.print_exc()
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in FULL:
+                typer.echo(
+                    f"pillars {command.__name__}: the output was not written: {error.strerror}", err=True
+                )
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is buffered goes nowhere at exit
+            else:
+                traceback.print_exc()
             raise typer.Exit(FAILED) from None
 
     return run

@@ -30,7 +30,7 @@ def load_table(path: str | Path, target: str | int | None = None) -> Dataset:
     Parameters
     ----------
     path : a .csv, .tsv or .txt file (comma, semicolon or tab; with a header or without; UTF-8), a 2-D .npy array, or a
-        .parquet file (needs pyarrow and narwhals).
+        .parquet file (needs pyarrow).
     target : the target's column: its name, or its number counted from 0 (negative: from the end). None: the
         column named target, label, class or y, else the last one. A name wins over a number where a header has both.
 
@@ -44,7 +44,7 @@ def load_table(path: str | Path, target: str | int | None = None) -> Dataset:
     DataError : no such file; empty, ragged, non-numeric, missing or infinite features; no such target; a
         target with one class, missing labels, or more labels than classes can be (not whole numbers, or over
         half as many as rows).
-    CapabilityError : Parquet without pyarrow and narwhals; the message says what to install.
+    CapabilityError : Parquet without pyarrow; the message says what to install.
     """
     path = Path(path)
     reader = _READERS.get(path.suffix.lower())
@@ -164,14 +164,13 @@ def _read_npy(path: Path, target: str | int | None) -> Dataset:
 
 
 def _read_parquet(path: Path, target: str | int | None) -> Dataset:
+    narwhals = import_module("narwhals")  # heavy: only where it is used
     try:
-        narwhals = import_module("narwhals")
         frame: Any = narwhals.read_parquet(str(path), backend="pyarrow")
     except ImportError as error:
         raise CapabilityError(
-            f"load_table: got '{path.name}', expected pyarrow and narwhals to read Parquet with; "
-            f"{error.name or 'one'} is not installed. Install them (pip install 'pillars[cli]'), or save "
-            "the table as CSV or .npy."
+            f"load_table: got '{path.name}', expected pyarrow to read Parquet with; it is not installed. "
+            "Install it (pip install 'pillars[cli]'), or save the table as CSV or .npy."
         ) from error
     except Exception as error:  # pyarrow's errors share no base with each other but this one
         raise DataError(
