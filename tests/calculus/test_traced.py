@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import itertools
 import subprocess
@@ -606,8 +607,13 @@ def test_jax_arrays_go_to_jax() -> None:
     def f(p: Any, x: Any) -> Any:
         return jnp.sum(p["w"] * x**2)
 
-    assert isinstance(grad(f)({"w": w}, x)["w"], jax.Array)
-    value, g = value_and_grad(f, (0, 1))({"w": w}, x)
+    assert isinstance(grad(f, 1)({"w": w}, x), jax.Array)
+    for mixed in (grad(f), value_and_grad(f, (0, 1)), lambda p, x: vjp(f, p, x)):
+        with pytest.raises(
+            BackendError, match=r"argument 0\['w'\] is an array of numpy beside arrays of jax"
+        ):
+            mixed({"w": w}, x)
+    value, g = value_and_grad(f, (0, 1))({"w": jnp.asarray(w)}, x)
     assert value == 19.0
     np.testing.assert_array_equal(g[1], [6.0, 16.0])
     np.testing.assert_array_equal(jax.jit(grad(f))({"w": w}, x)["w"], [1.0, 4.0])
@@ -683,3 +689,139 @@ def test_slopes_of_inverse_functions_at_any_scale(scale):
     if scale > 1:
         np.testing.assert_allclose(scale * grad(np.arcsinh)(scale), 1.0, rtol=1e-14)
         np.testing.assert_allclose(scale * grad(np.arccosh)(scale), 1.0, rtol=1e-14)
+
+
+# ------------------------------------------------------------------------------- what must not go wrong in silence
+def test_writing_into_a_result_leaves_its_pullback_alone() -> None:
+    for f in (np.exp, np.tanh, np.sqrt, softmax, lambda x: x):
+        x = np.asarray([0.25, 1.0, 2.0])
+        out, pullback = vjp(f, x)
+        before = pullback(np.ones(3))[0]
+        out -= np.asarray([1.0, 2.0, 3.0])
+        np.testing.assert_array_equal(pullback(np.ones(3))[0], before)
+
+
+def test_the_value_is_not_the_callers_array() -> None:
+    x = np.asarray(2.0)
+    value, _ = value_and_grad(lambda x: x)(x)
+    value += 1.0
+    assert x == 2.0
+
+
+@pytest.mark.parametrize("argnums", [(0, 0), (0, -2)])
+def test_an_argument_is_named_once(argnums: Any) -> None:
+    with pytest.raises(ShapeError, match="names argument 0 twice"):
+        grad(lambda a, b: np.sum(a * b), argnums)(np.ones(2), np.ones(2))
+
+
+@pytest.mark.parametrize("argnums", [1.0, None, "0", (0, "1")])
+def test_what_cannot_number_arguments(argnums: Any) -> None:
+    with pytest.raises(DTypeError, match="expected an integer or a tuple of them"):
+        grad(lambda a, b: np.sum(a * b), argnums)
+    with pytest.raises(ShapeError, match="argnums is empty"):
+        grad(lambda a: a, ())
+
+
+def test_numbers_of_arguments_may_be_numpy_s() -> None:
+    assert grad(lambda a, b: a * b, np.int64(1))(2.0, 3.0) == 2.0
+    jnp = pytest.importorskip("jax").numpy
+    assert grad(lambda a, b: a * b, np.int64(1))(jnp.asarray(2.0), jnp.asarray(3.0)) == 2.0
+
+
+@pytest.mark.parametrize("view", [np.diagonal, lambda b: np.broadcast_to(b, (2, 2, 2))[0, 0]])
+def test_a_read_only_view_of_a_refilled_buffer(view: Any) -> None:
+    buffer = np.zeros((2, 2))
+
+    def loss(w: Any) -> Any:
+        total = 0.0
+        for i in range(3):
+            buffer[:] = i
+            total = total + np.sum(w * view(buffer))
+        return total
+
+    np.testing.assert_array_equal(grad(loss)(np.ones(2)), [3.0, 3.0])
+
+
+def test_arguments_are_not_copied() -> None:
+    data = np.ones((300, 300))
+    kept: list[Any] = []
+
+    def loss(w: Any, x: Any) -> Any:
+        y = x[:200] @ w
+        kept.append(next(each for each in y._node.saved if type(each) is np.ndarray and each.ndim == 2))
+        return np.sum(y)
+
+    grad(loss)(np.ones(300), data)
+    assert np.shares_memory(kept[0], data)
+
+
+def test_a_traced_array_that_left_its_trace_is_no_value() -> None:
+    def leak(x: Any) -> Any:
+        box: list[Any] = []
+        grad(lambda y: (box.append(y * x), y * x)[1])(2.0)
+        return box[0]
+
+    with pytest.raises(CapabilityError, match="outside the call that traced it"):
+        value_and_grad(leak)(3.0)
+    with pytest.raises(CapabilityError, match="outside the call that traced it"):
+        vjp(leak, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("f", "at"),
+    [
+        (lambda x: np.sqrt(x) ** 2, 0.0),
+        (lambda x: 1 / (1 / x + 0.5), 0.0),
+        (lambda x: np.exp(np.log(x)), 0.0),
+        (lambda x: np.log1p(np.exp(x)), np.float32(100.0)),
+    ],
+)
+def test_zero_times_infinity_is_not_zero(f: Any, at: Any) -> None:
+    """The first three have slope 1 there: 0 would be a wrong number, NaN says that the rules cannot tell."""
+    with np.errstate(all="ignore"):
+        assert np.isnan(grad(f)(at))
+
+
+@pytest.mark.parametrize(
+    ("f", "expected"),
+    [
+        (lambda x: np.sum(np.where(x > 0, np.log(x), 0.0)), [0.0, 1.0, 0.5]),
+        (lambda x: np.sum(np.where(x > 0, np.sqrt(x * x), 0.0).reshape(3, 1)[:, 0]), [0.0, 1.0, 1.0]),
+        (lambda x: np.mean(np.stack([np.where(x > 0, 1 / x, 0.0), x])), [1 / 6, 0.0, 1 / 8]),
+        (lambda x: np.max(np.where(x > 0, np.log(x), -np.inf)), [0.0, 0.0, 0.5]),
+        (lambda x: np.sum(np.exp(np.where(x > 0, np.log(x), 0.0)) @ np.eye(3)), [0.0, 1.0, 1.0]),
+        (lambda x: np.sum(np.clip(1 / x, 0.1, 5.0)), [0.0, -1.0, -0.25]),
+    ],
+)
+def test_what_a_selection_leaves_out_has_gradient_zero(f: Any, expected: Any) -> None:
+    x = np.asarray([0.0, 1.0, 2.0])
+    with np.errstate(all="ignore"):
+        np.testing.assert_allclose(grad(f)(x), expected, rtol=4 * float(np.finfo(np.float64).eps))
+
+
+def test_the_slope_in_the_divisor_counts_whole_periods() -> None:
+    assert grad(lambda b: np.remainder(6.0, b))(0.1) == -59.0  # 6 / 0.1 rounds up to 60
+
+
+def test_axes_of_length_one_are_repeated_by_einsum() -> None:
+    b = np.asarray([1.0, 2.0, 3.0])
+    np.testing.assert_array_equal(grad(lambda x: np.einsum("i,i->", x, b))(np.ones(1)), [6.0])
+
+
+def test_copies_and_formats_of_traced_arrays() -> None:
+    assert grad(lambda x: copy.copy(x) * copy.deepcopy(x))(3.0) == 6.0
+    np.testing.assert_array_equal(
+        grad(lambda x: np.sum(np.roll(x, [1, 1], axis=[0, 1]) * np.asarray([[1.0, 2.0], [3.0, 4.0]])))(
+            np.ones((2, 2))
+        ),
+        [[4.0, 3.0], [2.0, 1.0]],
+    )
+    with pytest.raises(ValueError, match="could not convert"):
+        grad(lambda x: x * float(f"{x:.3f}"))(3.0)
+
+
+def test_floats_follow_the_device_beside_them() -> None:
+    device = array_api_strict.Device("device1")
+    x = array_api_strict.asarray([1.0, 2.0], device=device)
+    g = grad(lambda p, s: namespace(p).sum(p * s), (0, 1))(x, 2.0)
+    assert g[0].device == g[1].device == device

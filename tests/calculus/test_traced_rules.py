@@ -247,6 +247,11 @@ CASES = [
     Case("roll", lambda xp, x: xp.roll(x, 2, axis=1), ("normal:3x4",), "roll"),
     Case("roll", lambda xp, x: xp.roll(x, (1, -1), axis=(0, 1)), ("normal:3x4",), "roll"),
     Case("roll", lambda xp, x: xp.roll(x, 5), ("normal:3x4",), "roll"),
+    Case(
+        "full", lambda xp, x: namespace(x).full((2, 3), x[0, 0]) * x[0, 1], ("normal:3x4",)
+    ),  # NumPy's own does not dispatch
+    Case("full_like", lambda xp, x: xp.full_like(x, x[0, 0]) * x, ("normal:3x4",)),
+    Case("full_like", lambda xp, x: xp.full_like(x, 2.0) * x, ("normal:3x4",)),
     Case("tile", lambda xp, x: xp.tile(x, (2, 1, 3)), ("normal:3x4",)),
     Case("repeat", lambda xp, x: xp.repeat(x, 3, axis=1), ("normal:3x4",)),
     Case("repeat", lambda xp, x: xp.repeat(x, host(xp, [1, 0, 2]), axis=0), ("normal:3x4",)),

@@ -9,19 +9,21 @@ from typing import Any
 from pillars._errors import CapabilityError, DTypeError, ShapeError
 from pillars.backends import dtype_kind, procedure, tree_flatten, tree_leaves, tree_unflatten
 from pillars.calculus import _traced_operations  # noqa: F401 - it registers the tracing array
+from pillars.calculus._captured import lending
 from pillars.calculus._reverse_arguments import (
     cotangents_of,
     gradient_of,
     home_of,
+    numbers_of,
     outside,
     parameter,
     parameter_leaves,
-    place_of,
+    places_of,
     require_number,
     value_of,
 )
 from pillars.calculus._tape import Trace
-from pillars.calculus._traced import TracedArray, strip
+from pillars.calculus._traced import TracedArray, escaped, strip
 from pillars.calculus._traced_backward import backward
 from pillars.calculus._traced_namespace import space_of
 
@@ -60,8 +62,9 @@ def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..
     refill an argument's memory during the call.
 
     Comparisons inside `f` give plain arrays: the gradient is that of the branch taken. Conventions: abs′(0) = 0; ties
-    in maximum, minimum, max, min and clip are shared evenly; sqrt′(0) = ∞; a cotangent of exactly 0 stays 0 whatever
-    the slope, so that ``where(x > 0, log(x), 0)`` has gradient 0 at 0 (JAX gives NaN there). Gradients of gradients
+    in maximum, minimum, max, min and clip are shared evenly; sqrt′(0) = ∞; a branch that where, clip, maximum or max
+    did not take has gradient 0 whatever its slope, so that ``where(x > 0, log(x), 0)`` has gradient 0 at 0 (JAX gives
+    NaN there); any other 0·∞ is NaN. Gradients of gradients
     work, in any depth.
 
     References
@@ -159,11 +162,7 @@ def vjp(f: Callable[..., Any], /, *args: Any) -> tuple[Any, Callable[[Any], tupl
         given.append(tree_unflatten(treedef, made))
     traced_out = _call(trace, f, given, {})
     outputs, structure = tree_flatten(traced_out)
-    values = [
-        x._value if type(x) is TracedArray and x._trace in (trace, trace.space.constants) else x
-        for x in outputs
-    ]
-    out = tree_unflatten(structure, values)
+    out = tree_unflatten(structure, [_own(trace, x) for x in outputs])
     nodes = [x._node if type(x) is TracedArray and x._trace is trace else None for x in outputs]
 
     def pull(g: Any) -> tuple[Any, ...]:
@@ -179,25 +178,39 @@ def vjp(f: Callable[..., Any], /, *args: Any) -> tuple[Any, Callable[[Any], tupl
     return out, pull
 
 
+def _own(trace: Trace, x: Any) -> Any:
+    """A result, in memory that the rules do not read."""
+    if type(x) is TracedArray:
+        if x._trace is not trace and not x._trace.open:
+            escaped()
+        if x._trace not in (trace, trace.space.constants):
+            return x
+        x = x._value
+    return trace.space.base.asarray(x, copy=True) if type(x) is trace.space.array_type else x
+
+
 def _value_and_grad(f: Callable[..., Any], argnums: int | Sequence[int], name: str) -> Callable[..., Any]:
     if not callable(f):
         raise DTypeError(f"{name}: f is {f!r}, expected a function that returns one number.")
-    several = not isinstance(argnums, int)
-    wanted = tuple(argnums) if not isinstance(argnums, int) else (argnums,)
+    wanted = numbers_of(name, argnums)
+    several = not isinstance(wanted, int)
 
     def both(*args: Any, **options: Any) -> tuple[Any, Any]:
-        places = [place_of(name, number, len(args)) for number in wanted]
+        places = places_of(name, wanted, len(args))
         home = home_of(name, (args, options))
         parameters = [parameter_leaves(name, home, place, args[place], (args, options)) for place in places]
         if home.name == "jax":
-            return _on_jax(name, f, home, argnums, args, options, places, parameters)
+            return _on_jax(name, f, home, wanted, args, options, places, parameters)
         trace = Trace(space_of(home))
-        given = [None if place in places else outside(trace, argument) for place, argument in enumerate(args)]
+        lent: list[Any] = []
+        given = [None if place in places else outside(trace, x, lent) for place, x in enumerate(args)]
+        more = {key: outside(trace, option, lent) for key, option in options.items()}
         made = []
         for place, (leaves, treedef) in zip(places, parameters, strict=True):
             made.append([parameter(trace, leaf, copy=False) for leaf in leaves])
             given[place] = tree_unflatten(treedef, made[-1])
-        result = _call(trace, f, given, {key: outside(trace, option) for key, option in options.items()})
+        with lending(lent):
+            result = _call(trace, f, given, more)
         value, node = value_of(name, trace, result)
         found = {}
         if node is not None:
@@ -234,7 +247,7 @@ def _on_jax(
     name: str,
     f: Callable[..., Any],
     home: Any,
-    argnums: int | Sequence[int],
+    argnums: int | tuple[int, ...],
     args: tuple[Any, ...],
     options: dict[str, Any],
     places: list[int],
@@ -253,6 +266,5 @@ def _on_jax(
     given = list(args)
     for place, (leaves, treedef) in zip(places, parameters, strict=True):
         given[place] = tree_unflatten(treedef, leaves)
-    argnums = argnums if isinstance(argnums, int) else tuple(argnums)
     value, gradient = home.value_and_grad(checked, argnums)(*given, **options)
     return value, gradient

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 from pillars._errors import BackendError, DTypeError, ShapeError
@@ -18,16 +19,17 @@ from pillars.backends import (
 )
 from pillars.backends._registry import backend_of_type
 from pillars.calculus._tape import Node, Trace
-from pillars.calculus._traced import TracedArray, strip
+from pillars.calculus._traced import TracedArray, escaped, strip
 
 __all__ = [
     "cotangents_of",
     "gradient_of",
     "home_of",
+    "numbers_of",
     "outside",
     "parameter",
     "parameter_leaves",
-    "place_of",
+    "places_of",
     "require_number",
     "value_of",
 ]
@@ -36,13 +38,33 @@ _FLOATING = ("float", "half")
 
 
 # --------------------------------------------------------------------------------------------------- what comes in
-def place_of(name: str, number: int, length: int) -> int:
-    if not -length <= number < length:
-        raise ShapeError(
-            f"{name}: argnums names argument {number}, expected one of the {length} positional arguments of the call. "
-            "Options given by keyword are not differentiated."
-        )
-    return number % length
+def numbers_of(name: str, argnums: Any) -> int | tuple[int, ...]:
+    """`argnums` as an integer, or as a tuple of them."""
+    several = isinstance(argnums, (list, tuple))
+    try:
+        found = tuple(map(operator.index, argnums if several else (argnums,)))
+    except TypeError:
+        raise DTypeError(f"{name}: argnums is {argnums!r}, expected an integer or a tuple of them.") from None
+    if not found:
+        raise ShapeError(f"{name}: argnums is empty, expected at least one argument to differentiate.")
+    return found if several else found[0]
+
+
+def places_of(name: str, argnums: int | tuple[int, ...], length: int) -> list[int]:
+    """Which arguments of a call of `length` positional ones are meant."""
+    places: list[int] = []
+    for number in (argnums,) if isinstance(argnums, int) else argnums:
+        if not -length <= number < length:
+            raise ShapeError(
+                f"{name}: argnums names argument {number}, expected one of the {length} positional arguments of the "
+                "call. Options given by keyword are not differentiated."
+            )
+        if number % length in places:
+            raise ShapeError(
+                f"{name}: argnums names argument {number % length} twice, expected each one once."
+            )
+        places.append(number % length)
+    return places
 
 
 def home_of(name: str, tree: Any) -> Any:
@@ -70,13 +92,19 @@ def parameter_leaves(name: str, home: Any, place: int, argument: Any, beside: An
     made = list(leaves)
     for i, leaf in enumerate(leaves):
         kind = type(leaf)
-        if kind is TracedArray or backend_of_type(kind) is not None:
+        owner = None if kind is TracedArray else backend_of_type(kind)
+        if owner is not None and owner.name != home.name and not home.in_trace():
+            raise BackendError(
+                f"{name}: argument {place}{tree_paths(argument)[i]} is an array of {owner.name} beside arrays of "
+                f"{home.name}, expected one library in what is differentiated. Convert it with pillars.move."
+            )
+        if kind is TracedArray or owner is not None:
             if dtype_kind(leaf.dtype) not in _FLOATING:
                 _refuse(name, place, argument, i, f"has dtype {dtype_name(leaf.dtype)}")
         elif kind is float or (home.is_scalar(leaf) and dtype_kind(leaf.dtype) in _FLOATING):
-            made[i] = home.asarray(leaf, dtype=_float_beside(home, leaf, leaves, beside))
+            made[i] = home.asarray(leaf, **_beside(home, leaf, leaves, beside))
         elif isinstance(leaf, float):  # NumPy's own scalar, beside arrays of another library
-            made[i] = home.asarray(float(leaf), dtype=_float_beside(home, leaf, leaves, beside))
+            made[i] = home.asarray(float(leaf), **_beside(home, leaf, leaves, beside))
         else:
             _refuse(name, place, argument, i, f"is {leaf!r} ({kind.__name__})")
     return made, treedef
@@ -90,21 +118,29 @@ def _refuse(name: str, place: int, argument: Any, position: int, what: str) -> N
     )
 
 
-def _float_beside(home: Any, leaf: Any, leaves: list[Any], beside: Any) -> Any:
-    """The dtype of a float: that of the floating arrays beside it, its own, or the chosen default."""
+def _beside(home: Any, leaf: Any, leaves: list[Any], beside: Any) -> dict[str, Any]:
+    """The dtype and device of a float: of the floating arrays beside it, its own, or as chosen."""
+    choice = chosen()
+    given = choice if choice.backend == home.name else None
     for others in (leaves, tree_leaves(beside)):
         floats = [
-            other.dtype
+            other
             for other in others
-            if (type(other) is TracedArray or backend_of_type(type(other)) is not None)
+            if (type(other) is TracedArray or backend_of_type(type(other)) is home)
             and dtype_kind(other.dtype) in _FLOATING
         ]
         if floats:
-            return home.xp.result_type(*floats)
+            device = home.device_of(strip(floats[0]))
+            dtype = home.xp.result_type(*(x.dtype for x in floats))
+            return {
+                "dtype": dtype,
+                "device": device if len(getattr(device, "device_set", "1")) == 1 else None,
+            }
     if type(leaf) is not float and hasattr(leaf, "dtype"):
-        return leaf.dtype
-    choice = chosen()
-    return (choice.dtype if choice.backend == home.name else None) or home.default_float
+        return {"dtype": leaf.dtype}
+    if given is None:
+        return {"dtype": home.default_float}
+    return {"dtype": given.dtype or home.default_float, "device": given.device}
 
 
 def parameter(trace: Trace, leaf: Any, *, copy: bool) -> TracedArray:
@@ -120,8 +156,8 @@ def _writeable(x: Any) -> bool:
     return bool(getattr(getattr(x, "flags", None), "writeable", True))
 
 
-def outside(trace: Trace, argument: Any) -> Any:
-    """An argument that is not differentiated: arrays that `f` cannot refill, without a copy."""
+def outside(trace: Trace, argument: Any, lent: list[Any]) -> Any:
+    """An argument that is not differentiated: arrays that `f` cannot refill, without a copy; they go to `lent`."""
     space = trace.space
 
     def guard(leaf: Any) -> Any:
@@ -130,6 +166,7 @@ def outside(trace: Trace, argument: Any) -> Any:
             return leaf
         if space.wraps:
             return space.constant(leaf)
+        lent.append(leaf)
         if not leaf.flags.writeable:
             return leaf
         view = leaf.view()
@@ -160,6 +197,8 @@ def value_of(name: str, trace: Trace, result: Any) -> tuple[Any, Node | None]:
     space, node = trace.space, None
     if type(result) is TracedArray and result._trace in (trace, space.constants):
         result, node = result._value, result._node
+    if type(result) is TracedArray and not result._trace.open:
+        escaped()
     if type(result) is not TracedArray and type(result) is not space.array_type:
         if not isinstance(result, (int, float, complex)) and not space.root.is_scalar(result):
             if not (hasattr(result, "shape") and hasattr(result, "dtype")):
@@ -169,6 +208,8 @@ def value_of(name: str, trace: Trace, result: Any) -> tuple[Any, Node | None]:
         else:
             result = space.root.asarray(result)
     require_number(name, result.shape, dtype_kind(result.dtype), result.dtype)
+    if type(result) is space.array_type and (node is None or node.rule is None):
+        result = space.base.asarray(result, copy=True)  # an argument itself, or what the caller holds
     return result, node
 
 

@@ -5,8 +5,9 @@ namespace it is differentiable itself, which is how a gradient of a gradient wor
 what it does not want is freed (and, if it is the user's buffer, never copied).
 
 Conventions, where the derivative has none: abs′(0) = 0; a tie in maximum, minimum, max or min is shared evenly;
-sqrt′(0) = ∞; the 2-norm of zeros has gradient 0. Where the cotangent is exactly 0, 0·∞ and 0·NaN count as 0 (see
-:func:`pillars.calculus._traced.backward`), so that ``where(x > 0, log(x), 0)`` has gradient 0 at 0.
+sqrt′(0) = ∞; the 2-norm of zeros has gradient 0. Where a selection (where, clip, maximum, max) has kept a cotangent
+away, 0·∞ and 0·NaN count as 0 (see :func:`pillars.calculus._traced_backward.backward`), so that
+``where(x > 0, log(x), 0)`` has gradient 0 at 0; any other 0·∞ is NaN, for it may stand for any number.
 """
 
 from __future__ import annotations
@@ -128,8 +129,8 @@ _binary(
 _binary(
     "remainder",
     lambda xp, g, y, a, b: g,
-    lambda xp, g, y, a, b: -g * xp.floor(a / b),
-    "ab",
+    lambda xp, g, y, a, b: -g * xp.round((a - y) / b),  # floor(a / b) rounds up at 6 / 0.1
+    "yab",
     infix=operator.mod,
 )
 

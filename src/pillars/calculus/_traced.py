@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from pillars._errors import CapabilityError
+from pillars.calculus._captured import freeze
 from pillars.calculus._rules import RULES, Rule
 from pillars.calculus._tape import ClosedWayOut, Node, Trace
 
-__all__ = ["TracedArray", "apply", "apply_one", "apply_two", "freeze", "strip"]
+__all__ = ["TracedArray", "apply", "apply_one", "apply_two", "escaped", "strip"]
 
 _NO_OPTIONS: dict[str, Any] = {}
-_PLAIN = frozenset({float, int, bool, type(None)})
 
 
 def strip(x: Any) -> Any:
@@ -30,19 +30,8 @@ def strip(x: Any) -> Any:
     return x
 
 
-def freeze(trace: Trace, x: Any) -> Any:
-    """A captured array as it is now: a buffer that its owner may refill is copied, a read-only array is not."""
-    if type(x) in _PLAIN:
-        return x
-    flags = getattr(x, "flags", None)
-    if not getattr(flags, "writeable", True):
-        return x
-    if not hasattr(x, "shape") or (flags is None and type(x) is not trace.space.array_type):
-        return x
-    return trace.space.base.asarray(x, copy=True)
-
-
-def _escaped() -> NoReturn:
+def escaped() -> NoReturn:
+    """Refuse a traced array whose trace has ended."""
     raise CapabilityError(
         "grad: got a traced array outside the call that traced it, expected it to be used inside alone. "
         "Return what you need from the differentiated function, or take pillars.calculus.vjp."
@@ -60,7 +49,7 @@ def apply(rule: Rule, operands: tuple[Any, ...], options: dict[str, Any]) -> Any
             trace = x._trace
     assert trace is not None
     if not trace.open:
-        _escaped()
+        escaped()
     values: list[Any] = []
     parents: list[Node | None] = []
     for x in operands:
@@ -101,7 +90,7 @@ def apply_one(rule: Rule, a: TracedArray, options: dict[str, Any] = _NO_OPTIONS)
     """:func:`apply` for one operand, written out: most of a trace is made of these."""
     trace, x, node = a._trace, a._value, a._node
     if not trace.open:
-        _escaped()
+        escaped()
     space = trace.space
     if rule.infix is not None:
         y = rule.infix(x)
@@ -141,7 +130,7 @@ def apply_two(rule: Rule, a: Any, b: Any) -> Any:
             return other if other is NotImplemented else apply(rule, (other, b), _NO_OPTIONS)
         up, x = None, a
     if not trace.open:
-        _escaped()
+        escaped()
     space = trace.space
     compute = rule.infix or getattr(space if trace.nested else space.base, rule.name)
     y = compute(space.constant(x), space.constant(z)) if trace.nested and space.wraps else compute(x, z)
@@ -250,7 +239,7 @@ class TracedArray(ClosedWayOut):
         return f"traced({strip(self)!r})"
 
     def __format__(self, spec: str) -> str:
-        return format(strip(self), spec) if spec else repr(self)
+        return f"traced({format(strip(self), spec)})" if spec else repr(self)  # to be read, not to be parsed
 
     # arithmetic
     __add__, __radd__ = _operator("add")
@@ -325,8 +314,16 @@ class TracedArray(ClosedWayOut):
     def __array_namespace__(self, *, api_version: str | None = None) -> Any:
         return self._trace.space
 
+    def __copy__(self) -> Any:
+        return self
+
+    def __deepcopy__(self, seen: Any) -> Any:
+        return self
+
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(f"traced array has no attribute {name!r}")
         space = self._trace.space
-        if name.startswith("_") or not hasattr(space.array_type, name):
+        if not hasattr(space.array_type, name):
             raise AttributeError(f"traced array has no attribute {name!r}")
         raise space.no_rule(f"the method {name}")

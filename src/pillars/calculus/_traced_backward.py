@@ -33,6 +33,25 @@ class Part:
 
 PART = Part()
 
+# rules that only pick, move and add up numbers
+_PICKING = frozenset(
+    (
+        *(
+            "where",
+            "maximum",
+            "minimum",
+            "max",
+            "min",
+            "reshape",
+            "permute_dims",
+            "broadcast_to",
+            "astype",
+            "flip",
+        ),
+        *("roll", "tril", "triu", "concat", "stack", "gather", "scatter", "sum", "mean", "cumulative_sum"),
+    )
+)
+
 
 def _fit(xp: Any, d: Any, parent: Node) -> Any:
     """Of the parent's shape, summed over the axes that broadcasting added or repeated, and of its dtype."""
@@ -48,8 +67,9 @@ def _fit(xp: Any, d: Any, parent: Node) -> Any:
 def backward(trace: Trace, seeds: Sequence[tuple[Node, Any]]) -> dict[int, Any]:
     """Cotangents of the leaves that the seeds reach, by node number.
 
-    A cotangent of exactly 0 stays 0 through an elementwise rule, whatever the slope: where 0·∞ or 0·NaN turns up in a
-    parameter's cotangent, the walk is made again with that convention. So the usual walk pays nothing for it.
+    Where a selection (where, clip, maximum, max) has kept a cotangent away, it stays 0 through elementwise rules,
+    whatever their slope: where 0·∞ or 0·NaN turns up in a parameter's cotangent, the walk is made again with that
+    convention. So the usual walk pays nothing for it. A cotangent that is 0 by its size alone is multiplied as it is.
     """
     space = trace.space
     with space.root.quiet():
@@ -95,10 +115,50 @@ class _Walk:
         self.pending[number][place] = g  # each result has one node, and is visited once
 
 
+class _Reach:
+    """How far the seeds reach into each node, as ones and zeros: 0 where selections have kept every way away.
+
+    Rules that pick and move numbers are linear with slopes that are not negative, so that their own pullback moves the
+    ones and zeros. Elementwise rules leave them where they are; what mixes numbers may take any of them anywhere.
+    """
+
+    def __init__(self, trace: Trace, seeds: Sequence[tuple[Node, Any]]) -> None:
+        self.xp, self.trace = trace.space.base, trace
+        self.pending: dict[int, Any] = {}
+        for node, g in seeds:
+            self.add(node, self.xp.ones_like(strip(g)))
+
+    def add(self, node: Node, r: Any) -> None:
+        whole = node.shape is None or node.dtype is None  # an operation of several results: all, or none
+        r = self.xp.max(r) if whole else _fit(self.xp, r, node)
+        r = r + self.pending[node.number] if node.number in self.pending else r
+        self.pending[node.number] = self.xp.astype(r > 0, r.dtype)
+
+    def below(self, node: Node) -> Any:
+        """What of a node is reached; its parents learn what is reached of them."""
+        r, rule = self.pending.pop(node.number), node.rule
+        picks = type(rule) is Rule and rule.name in _PICKING
+        saved = tuple(strip(x) for x in node.saved) if picks else ()
+        for position, parent in enumerate(node.parents):
+            if parent is None:
+                continue
+            if picks and rule.variadic:
+                mine = rule.pulls[0](self.xp, r, None, saved[1:], position, **node.options)
+            elif picks:
+                mine = rule.pulls[position](self.xp, r, *saved, **node.options)
+            elif (type(rule) is Rule and rule.elementwise) or parent.shape is None:
+                mine = r
+            else:
+                mine = self.xp.broadcast_to(self.xp.max(r), parent.shape)
+            self.add(parent, mine)
+        return r
+
+
 def _walk(trace: Trace, seeds: Sequence[tuple[Node, Any]], *, careful: bool) -> dict[int, Any]:
     space, base = trace.space, trace.space.base
     walk = _Walk(space)
     leaves: dict[int, Any] = {}
+    reach = _Reach(trace, seeds) if careful else None
     for node, g in seeds:
         walk.add(node, g, space)
     heap, nodes, pending = walk.heap, walk.nodes, walk.pending
@@ -106,6 +166,7 @@ def _walk(trace: Trace, seeds: Sequence[tuple[Node, Any]], *, careful: bool) -> 
         number = -heapq.heappop(heap)
         node, g = nodes.pop(number), pending.pop(number)
         rule = node.rule
+        reached = None if reach is None else reach.below(node)
         if rule is None:
             leaves[number] = g
             continue
@@ -122,8 +183,8 @@ def _walk(trace: Trace, seeds: Sequence[tuple[Node, Any]], *, careful: bool) -> 
             for parent, pull in zip(node.parents, rule.pulls, strict=True):
                 if parent is not None:
                     d = pull(xp, g, *saved, **node.options)
-                    if careful and rule.elementwise:
-                        d = xp.where(xp.isnan(d) & (g == 0), xp.zeros_like(d), d)
+                    if reached is not None and rule.elementwise:
+                        d = xp.where(reached == 0, xp.zeros_like(d), d)
                     walk.add(parent, space.constant(d) if nested else d, xp)
         elif kind is Part:
             walk.add_place(node.parents[0], node.options["place"], g)  # type: ignore[arg-type]

@@ -239,3 +239,18 @@ def cumsum(
         return y
     first = tuple(1 if i == axis else n for i, n in enumerate(x.shape))
     return space.concat([space.zeros(first, dtype=x.dtype, device=x.device), y], axis=axis)
+
+
+# ------------------------------------------------------------------------------------------------------- one value
+@function()
+def full(space: Any, shape: Any, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Any:
+    """One value everywhere, which may be traced."""
+    if not hasattr(fill_value, "_trace"):
+        return space.constant(space.base.full(shape, fill_value, dtype=dtype, device=device))
+    return space.broadcast_to(fill_value if dtype is None else space.astype(fill_value, dtype), shape)
+
+
+@function()
+def full_like(space: Any, x: Any, /, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Any:
+    """One value, which may be traced, everywhere in the shape and dtype of `x`."""
+    return full(space, tuple(x.shape), fill_value, dtype=x.dtype if dtype is None else dtype, device=device)

@@ -126,7 +126,9 @@ def roll(space: Any, x: Any, /, shift: Any, axis: Any = None) -> Any:
     """Shifted along axes, around the end; the flattened array without one."""
     if axis is None:
         return space.reshape(space.roll(space.reshape(x, (-1,)), shift, 0), x.shape)
-    return apply_one(RULES["roll"], x, {"shift": shift, "axis": axis})
+    shifts = tuple(shift) if isinstance(shift, (list, tuple)) else shift
+    axes = tuple(axis) if isinstance(axis, (list, tuple)) else axis
+    return apply_one(RULES["roll"], x, {"shift": shifts, "axis": axes})
 
 
 @function()

@@ -13,9 +13,10 @@ from pillars._errors import BackendError, CapabilityError, DTypeError
 from pillars.backends import backend as backend_named
 from pillars.backends import dtype_kind
 from pillars.calculus import _rules_linalg, _rules_reduce, _rules_shape, _traced_moves, _traced_products  # noqa: F401 - they fill tables
+from pillars.calculus._captured import freeze
 from pillars.calculus._rules import RULES
 from pillars.calculus._tape import Trace
-from pillars.calculus._traced import TracedArray, apply, apply_one, freeze, strip
+from pillars.calculus._traced import TracedArray, apply, apply_one, strip
 from pillars.calculus._traced_functions import FUNCTIONS, LINALG
 
 __all__ = ["CONSTANTS", "TracedNamespace", "space_of"]
@@ -24,7 +25,7 @@ __all__ = ["CONSTANTS", "TracedNamespace", "space_of"]
 CONSTANTS = frozenset(
     """
     all allclose any argmax argmin argsort argwhere around array_equal can_cast ceil count_nonzero
-    empty_like equal finfo fix flatnonzero floor floor_divide full_like greater greater_equal iinfo
+    empty_like equal finfo fix flatnonzero floor floor_divide greater greater_equal iinfo
     isclose iscomplexobj isdtype isfinite isinf isnan isneginf isposinf isrealobj less less_equal
     logical_and logical_not logical_or logical_xor nanargmax nanargmin ndim nonzero not_equal ones_like
     result_type rint round searchsorted shape sign signbit size trunc zeros_like
@@ -177,13 +178,6 @@ class TracedNamespace:
             y = self.stack([self.operand(one, "asarray") for one in obj])
             return y if dtype is None else self.astype(y, dtype)
         return self.constant(self.base.asarray(obj, dtype=dtype, device=device, copy=copy))
-
-    def full(self, shape: Any, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Any:
-        """One value everywhere, which may be traced."""
-        if type(fill_value) is TracedArray:
-            y = fill_value if dtype is None else self.astype(fill_value, dtype)
-            return self.broadcast_to(y, shape)
-        return self.constant(self.base.full(shape, fill_value, dtype=dtype, device=device))
 
     # how rules and NumPy's protocols get here
     def apply_rule(self, rule: Any, operands: tuple[Any, ...], options: dict[str, Any]) -> Any:

@@ -23,8 +23,9 @@ from pillars.backends._eager import EagerBackend
 from pillars.backends._operation import in_reference
 from pillars.backends._record import Record
 from pillars.backends._run import run_generic
+from pillars.calculus._captured import freeze
 from pillars.calculus._tape import Node
-from pillars.calculus._traced import TracedArray, freeze, strip
+from pillars.calculus._traced import TracedArray, strip
 from pillars.calculus._traced_backward import PART, Whole
 from pillars.calculus._traced_namespace import TracedNamespace
 

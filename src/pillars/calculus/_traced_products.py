@@ -80,8 +80,19 @@ def einsum(space: Any, subscripts: Any, /, *operands: Any, out: None = None, opt
     found = einsum_parts(subscripts, operands) if isinstance(subscripts, str) else None
     if found is None:
         raise space.no_rule(f"einsum {subscripts!r} (an ellipsis, or a label twice in one operand)")
-    given = tuple(space.operand(x, "einsum") for x in operands)
-    return apply(RULES["einsum"], given, {"parts": found[0], "out": found[1]})
+    given = [space.operand(x, "einsum") for x in operands]
+    lengths: dict[str, int] = {}
+    for labels, x in zip(found[0], given, strict=True):
+        for label, n in zip(labels, x.shape, strict=False):
+            lengths[label] = n if lengths.get(label, 1) == 1 else lengths[label]
+    for i, (labels, x) in enumerate(zip(found[0], given, strict=True)):
+        if len(labels) == len(
+            x.shape
+        ):  # NumPy repeats axes of length 1; it says itself what else does not fit
+            given[i] = space.broadcast_to(
+                x, tuple(lengths[a] if n == 1 else n for a, n in zip(labels, x.shape, strict=True))
+            )
+    return apply(RULES["einsum"], tuple(given), {"parts": found[0], "out": found[1]})
 
 
 for _name in ("matmul", "outer", "vecdot", "tensordot"):

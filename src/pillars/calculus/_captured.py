@@ -1,0 +1,50 @@
+"""Arrays that a differentiated function takes from outside: what may be kept as it is, and what must be copied."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from pillars.calculus._tape import Trace
+
+__all__ = ["freeze", "lending", "owner_of"]
+
+_PLAIN = frozenset({float, int, bool, type(None)})
+_lent: Counter[int] = Counter()  # owners of the arguments' memory, which nobody refills during the call
+
+
+def owner_of(x: Any) -> Any:
+    """The array whose memory a view shows."""
+    while hasattr(getattr(x, "base", None), "flags"):
+        x = x.base
+    return x
+
+
+@contextmanager
+def lending(arrays: Sequence[Any]) -> Iterator[None]:
+    """While entered, read-only views of these arrays are taken as they are: their owners have lent them."""
+    owners = [id(owner_of(x)) for x in arrays]
+    _lent.update(owners)
+    try:
+        yield
+    finally:
+        for owner in owners:
+            _lent[owner] -= 1
+            if not _lent[owner]:
+                del _lent[owner]
+
+
+def freeze(trace: Trace, x: Any) -> Any:
+    """A captured array as it is now: memory that its owner may refill is copied, read-only memory is not."""
+    if type(x) in _PLAIN:
+        return x
+    flags = getattr(x, "flags", None)
+    if not getattr(flags, "writeable", True):
+        owner = owner_of(x)
+        if owner is x or not owner.flags.writeable or id(owner) in _lent:
+            return x
+    if not hasattr(x, "shape") or (flags is None and type(x) is not trace.space.array_type):
+        return x
+    return trace.space.base.asarray(x, copy=True)
