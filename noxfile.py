@@ -115,13 +115,12 @@ def tests_gpu(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST)
 def bench(session: nox.Session) -> None:
-    """`pillars bench` on the built wheel (arguments go to it), then the suites of bench/ against peers."""
+    """`pillars bench` on the built wheel (arguments go to it); then the kernels, and every case against its peers."""
     _install_wheel(session, "all")
     session.install(*_group("bench"))
     session.run("pillars", "bench", *session.posargs)
-    if any((ROOT / "bench").glob("bench_*.py")):
-        collect = ("bench", "-o", "python_files=bench_*.py")
-        session.run("python", "-m", "pytest", "-q", *collect, "--benchmark-group-by=group")
+    for suite in ("dispatch", "kernels", "speed"):
+        session.run("python", f"bench/{suite}.py")
 
 
 @nox.session(python=OLDEST)

@@ -41,13 +41,13 @@ def test_what_is_missing_is_reported_with_what_to_install() -> None:
     found = pillars.available()
     assert found["numpy"].usable
     assert not found["jax"].usable
-    assert "pip install 'pillars[jax]'" in found["jax"].reason
+    assert "pip install jax" in found["jax"].reason
 
 
 def test_a_backend_that_is_not_installed_says_what_to_install() -> None:
     import pillars
 
-    with pytest.raises(pillars.BackendError, match=r"pip install 'pillars\[jax\]'"):
+    with pytest.raises(pillars.BackendError, match=r"pip install jax"):
         pillars.use("jax")
 
 
@@ -55,7 +55,7 @@ def test_the_command_says_what_to_install() -> None:
     command = Path(sysconfig.get_path("scripts")) / "pillars"
     done = subprocess.run([str(command), "bench"], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 2, done.stderr
-    assert "pillars[cli]" in done.stderr
+    assert "pip install typer rich" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -170,6 +170,8 @@ def test_the_door_lists_what_it_opens() -> None:
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = pillars.no_such_name
+    with pytest.raises(AttributeError, match=r"it is pillars\.calculus\.adam"):
+        _ = pillars.adam
 
 
 @pytest.mark.parametrize("module", PROMISED)

@@ -111,9 +111,18 @@ def __getattr__(name: str) -> Any:
     elif name in _ROOMS:
         found = importlib.import_module(f"pillars.{name}")
     else:
-        raise AttributeError(f"module 'pillars' has no attribute {name!r}")
+        raise AttributeError(f"module 'pillars' has no attribute {name!r}{_elsewhere(name)}")
     globals()[name] = found
     return found
+
+
+def _elsewhere(name: str) -> str:
+    """Where a name lives that is not at the front door."""
+    if name.startswith("_"):
+        return ""
+    homes = [room for room in _ROOMS if room not in ("cli", "report")]
+    found = [room for room in homes if name in importlib.import_module(f"pillars.{room}").__all__]
+    return f": it is pillars.{found[0]}.{name}" if found else ""
 
 
 def __dir__() -> list[str]:

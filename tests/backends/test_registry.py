@@ -137,8 +137,8 @@ def test_a_broken_library_is_reported_not_raised(monkeypatch):
 def test_what_is_not_installed_says_what_to_install(monkeypatch):
     monkeypatch.setitem(registry.BACKENDS, "jax", ("no_such_library", "no_such:Backend"))
     monkeypatch.delitem(registry._instances, "jax", raising=False)
-    assert "pip install 'pillars[jax]'" in available()["jax"].reason
-    with pytest.raises(pillars.BackendError, match=r"pip install 'pillars\[jax\]'"):
+    assert "pip install jax" in available()["jax"].reason
+    with pytest.raises(pillars.BackendError, match=r"pip install jax"):
         pillars.backend("jax")
 
 

@@ -196,7 +196,7 @@ def test_bench_on_a_users_table(table: Path) -> None:
 def test_a_backend_that_is_not_installed_is_reported_and_the_rest_runs(
     monkeypatch: pytest.MonkeyPatch, table: Path
 ) -> None:
-    reason = "jax is not installed: pip install 'pillars[jax]'"
+    reason = "jax is not installed: pip install jax"
     states = {"numpy": available()["numpy"], "jax": Availability(False, None, (), reason)}
     monkeypatch.setattr(sys.modules["pillars.measure._bench"], "available", lambda: states)
     found = run("bench", "--quick", "--data", str(table))

@@ -37,7 +37,7 @@ def test_without_its_extra_it_says_what_to_install(names: tuple[str, ...]) -> No
     assert done.returncode == 2
     assert done.stdout == ""
     assert (
-        done.stderr == f"pillars: the command line needs {' and '.join(names)}: pip install 'pillars[cli]'\n"
+        done.stderr == f"pillars: the command line needs {' and '.join(names)}: pip install {' '.join(names)}\n"
     )
 
 

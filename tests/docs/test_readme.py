@@ -33,12 +33,9 @@ BENCH, TEST = (block.code.strip() for block in blocks("README.md", "sh"))
 
 def execute(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run one block as a reader would: alone, in a fresh process, so that no example leans on another."""
-    if ">>>" in code:
-        path = folder / "block.txt"
-        options = ["-m", "doctest", "-o", "ELLIPSIS", "-o", "NORMALIZE_WHITESPACE"]
-    else:
-        path = folder / "block.py"
-        options = []
+    examples = ["-m", "doctest", "-o", "ELLIPSIS", "-o", "NORMALIZE_WHITESPACE"]
+    options = examples if ">>>" in code else []  # of a module: those of its docstrings
+    path = folder / ("block.txt" if code.startswith(">>>") else "block.py")
     path.write_text(code, encoding="utf-8")
     env = {**os.environ, "JAX_ENABLE_X64": "0", "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, *options, str(path)]

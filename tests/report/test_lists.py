@@ -17,12 +17,12 @@ from pillars.report import output_console, print_audit, print_backends, print_ca
 def test_backends(printed: Callable[..., str]) -> None:
     states = {
         "numpy": Availability(True, "2.4.6", ("cpu",), ""),
-        "jax": Availability(False, None, (), "jax is not installed: pip install 'pillars[jax]'"),
+        "jax": Availability(False, None, (), "jax is not installed: pip install jax"),
     }
     lines = printed(print_backends, states).splitlines()
     assert lines[1].split() == ["numpy", "usable", "2.4.6", "cpu"]
     assert "not usable" in lines[2]
-    assert "pip install 'pillars[jax]'" in lines[2]
+    assert "pip install jax" in lines[2]
     assert lines[-1] == "1 of 2 backends usable here: numpy."
 
 
@@ -51,9 +51,9 @@ def test_audit(printed: Callable[..., str]) -> None:
     assert text.splitlines()[2].split() == ["layers.relu", "numpy", "0", "-"]
     assert "✘ probability.softmax (numpy, central): error 2.5e-01, tolerance 1.0e-06. argument x" in text
     assert text.splitlines()[-1] == "✘ 1 of 3 gradient checks failed."
-    absent = BackendState("jax", False, None, (), "jax is not installed: pip install 'pillars[jax]'", "")
+    absent = BackendState("jax", False, None, (), "jax is not installed: pip install jax", "")
     aside = printed(print_audit, [rows[0], rows[2]._replace(ok=None, note="no")], [absent])
-    assert "jax not run: jax is not installed: pip install 'pillars[jax]'" in aside
+    assert "jax not run: jax is not installed: pip install jax" in aside
     assert aside.splitlines()[-1] == "✔ All 1 gradient checks hold; 1 do not apply."
     assert "✔ All 2 gradient checks hold" in printed(print_audit, [rows[0], rows[2]])
 

@@ -110,10 +110,9 @@ def backend_named(name: str) -> Backend:
 
 def missing_reason(name: str) -> str:
     """What to install for a backend whose library is absent."""
-    extra = {"jax": "pillars[jax]", "cupy": "pillars[cuda13]' or 'pillars[cuda12]"}.get(
-        name, BACKENDS[name][0]
-    )
-    return f"{BACKENDS[name][0]} is not installed: pip install '{extra}'"
+    # the library itself: on the public index the name pillars is another project's
+    package = {"cupy": "cupy-cuda13x (or cupy-cuda12x)", "strict": "array-api-strict"}.get(name, name)
+    return f"{BACKENDS[name][0]} is not installed: pip install {package}"
 
 
 def backend_of_type(kind: type) -> Backend | None:

@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     missing = [name for name in ("typer", "rich") if find_spec(name) is None]
     if missing:
         print(
-            f"pillars: the command line needs {' and '.join(missing)}: pip install 'pillars[cli]'",
+            f"pillars: the command line needs {' and '.join(missing)}: pip install {' '.join(missing)}",
             file=sys.stderr,
         )
         raise SystemExit(2)

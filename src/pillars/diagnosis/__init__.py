@@ -1,4 +1,4 @@
-"""Run logs, findings and rules that judge anyone's training loop."""
+"""Run logs, findings and rules that judge anyone's training loop. Planned: nothing is here yet."""
 
 from __future__ import annotations
 

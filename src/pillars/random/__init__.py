@@ -1,4 +1,8 @@
-"""One counter-based generator: the same bits on every backend, and the same as ``jax.random``."""
+"""One counter-based generator: the same draws on every backend, from the keys and bits of ``jax.random``.
+
+`key`, `bits`, `split` and `fold_in` give what JAX's Threefry gives (partitionable layout); what is made of the bits
+(`uniform`, `normal`, ...) is our own, and need not equal JAX's.
+"""
 
 from __future__ import annotations
 

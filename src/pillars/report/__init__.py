@@ -1,4 +1,4 @@
-"""What people see on a terminal: the only home of tables. Needs rich (`pip install 'pillars[cli]'`)."""
+"""What people see on a terminal: the only home of tables. Needs rich (the extra `cli`)."""
 
 from __future__ import annotations
 

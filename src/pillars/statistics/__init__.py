@@ -1,4 +1,4 @@
-"""Moments, tests, intervals, resampling, comparison, metrics."""
+"""Moments, tests, intervals, resampling, comparison, metrics. Planned: nothing is here yet."""
 
 from __future__ import annotations
 

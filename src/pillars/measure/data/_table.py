@@ -170,7 +170,7 @@ def _read_parquet(path: Path, target: str | int | None) -> Dataset:
     except ImportError as error:
         raise CapabilityError(
             f"load_table: got '{path.name}', expected pyarrow to read Parquet with; it is not installed. "
-            "Install it (pip install 'pillars[cli]'), or save the table as CSV or .npy."
+            "Install it (pip install pyarrow), or save the table as CSV or .npy."
         ) from error
     except Exception as error:  # pyarrow's errors share no base with each other but this one
         raise DataError(
