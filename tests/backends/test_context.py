@@ -49,6 +49,35 @@ def test_using_is_scoped_nested_and_restored_after_an_error():
     assert scaled([1.0]).dtype == np.float64
 
 
+def test_one_scope_may_be_entered_again_and_inside_itself():
+    single = pillars.using("numpy", dtype="float32")
+    for _ in range(2):
+        with single as first, single as second:
+            assert first is second is pillars.backend("numpy")
+            assert chosen().dtype == np.float32
+            with pillars.using("numpy"), single:
+                assert chosen().dtype == np.float32
+        assert chosen().dtype is None
+    assert single(lambda: chosen().dtype)() == np.float32
+    seen = []
+    with single:
+        thread = threading.Thread(target=single(lambda: seen.append(chosen().dtype)))
+        thread.start()
+        thread.join()
+        assert chosen().dtype == np.float32
+    assert seen == [np.float32]
+    assert chosen().dtype is None
+
+
+def test_a_dtype_that_is_switched_off_is_refused():
+    jax = pytest.importorskip("jax")
+    if jax.config.jax_enable_x64:
+        pytest.skip("not applicable: JAX computes in 64 bits in this run")
+    for choose in (pillars.use, pillars.using):
+        with pytest.raises(pillars.DTypeError, match="use: dtype is float64, but jax has 64-bit types"):
+            choose("jax", dtype="float64")
+
+
 def test_a_thread_does_not_see_another_one_s_scope():
     seen = []
     with pillars.using("numpy", dtype="float32"):
@@ -96,7 +125,13 @@ def test_the_default_is_not_baked_into_a_jit():
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("jax", "jax"), ("numpy", "numpy"), ("torch", "BackendError: PILLARS_BACKEND: got 'torch'")],
+    [
+        ("jax", "jax"),
+        ("numpy", "numpy"),
+        ("", "numpy"),
+        (" ", "numpy"),
+        ("torch", "BackendError: PILLARS_BACKEND: got 'torch'"),
+    ],
 )
 def test_the_environment_chooses(name, expected):
     if name == "jax":

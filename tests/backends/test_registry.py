@@ -6,6 +6,7 @@ import importlib.machinery
 import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 import types
@@ -132,6 +133,23 @@ def test_a_broken_library_is_reported_not_raised(monkeypatch):
     found = available()["jax"]
     assert not found.usable
     assert found.reason.startswith("importing a_library_that_breaks failed")
+
+
+def test_a_failure_without_words_is_told_with_the_setting_that_may_explain_it(monkeypatch):
+    def fail(target):
+        raise AssertionError
+
+    monkeypatch.setattr(registry, "load", fail)
+    monkeypatch.setattr(registry, "_unusable", {})
+    monkeypatch.delitem(registry._instances, "jax", raising=False)
+    monkeypatch.setitem(registry.BACKENDS, "jax", ("array_api_compat", registry.BACKENDS["jax"][1]))
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    said = "AssertionError without a message (JAX_PLATFORMS='cuda' is set)"
+    assert available()["jax"].reason == said
+    with pytest.raises(pillars.BackendError, match=re.escape(f"not usable here: {said}. Choose another")):
+        pillars.backend("jax")
+    monkeypatch.delenv("JAX_PLATFORMS")
+    assert available()["jax"].reason == "AssertionError without a message"
 
 
 def test_what_is_not_installed_says_what_to_install(monkeypatch):

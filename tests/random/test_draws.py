@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import warnings
 from fractions import Fraction
 from typing import Any
 
@@ -14,7 +15,8 @@ from scipy import stats
 
 from contracts._variants import Variant
 from pillars import random
-from pillars._errors import DTypeError, ShapeError
+from pillars._errors import BackendError, DTypeError, ShapeError
+from pillars.backends import backend
 from pillars.backends.on_numpy import threefry as kernels
 from pillars.random import _bodies, _draws
 from reference_cipher import fraction, words
@@ -99,8 +101,9 @@ def test_equal_and_crossed_bounds(key: Any, variant: Variant) -> None:
     np.testing.assert_array_equal(random.uniform(key, 5, low=2, high=2), np.full(5, 2.0))
     with pytest.raises(ShapeError, match=r"low 3 and high 2.*Swap"):
         random.uniform(key, 5, low=3, high=2)
-    low, high = variant.asarray(3.0), variant.asarray(2.0)
-    assert np.all(np.isnan(variant.to_numpy(random.uniform(on(variant), 5, low=low, high=high))))
+    for low, high in ((np.float32(2), np.float32(1)), (np.array(2.0), 1), (2, np.float16(1))):
+        with pytest.raises(ShapeError, match=r"uniform: got low 2.* and high 1.*Swap"):
+            random.uniform(on(variant), 5, low=low, high=high)
 
 
 def test_bounds_may_be_numbers_of_any_kind(key: Any) -> None:
@@ -113,8 +116,57 @@ def test_bounds_may_be_numbers_of_any_kind(key: Any) -> None:
         np.testing.assert_array_equal(random.uniform(key, 9, low=low, high=high, dtype="float32"), expected)
     with pytest.raises(ShapeError, match=r"uniform: high has shape \(2,\)"):
         random.uniform(key, 9, high=np.ones(2))
-    with pytest.raises(DTypeError, match="uniform: low is 'a', expected a number"):
-        random.uniform(key, 9, low="a")
+
+
+@pytest.mark.parametrize("bound", ["a", "2", None, True, 1j, np.array("2"), np.array(1j)])
+def test_bounds_that_are_no_real_numbers_are_refused(bound: Any, key: Any) -> None:
+    with pytest.raises(DTypeError, match=r"uniform: low is .*, expected a real number"):
+        random.uniform(key, 9, low=bound)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "low", "high"),
+    [
+        ("float16", 0, 1e6),
+        ("float16", 7e4, 8e4),
+        ("float16", -65520, 0),
+        ("float32", 0, 1e39),
+        ("float64", 0, 10**400),
+        ("float64", -math.inf, 0),
+        ("float32", 0, math.nan),
+    ],
+)
+def test_bounds_that_the_dtype_does_not_hold_are_refused(
+    dtype: str, low: float, high: float, key: Any
+) -> None:
+    with pytest.raises(ShapeError, match=rf"uniform: (low|high) is .*finite number that {dtype} holds"):
+        random.uniform(key, 9, low=low, high=high, dtype=dtype)
+
+
+def test_half_precision_reaches_from_end_to_end(key: Any) -> None:
+    drawn = random.uniform(key, 20_000, low=-65504, high=65504, dtype="float16").astype(np.float64)
+    assert stats.kstest(drawn, stats.uniform(-65504, 2 * 65504).cdf).pvalue > 1e-3
+    with pytest.raises(ShapeError, match="distance float64 holds"):
+        random.uniform(key, 9, low=-1e308, high=1e308)
+
+
+@pytest.mark.parametrize("bounds", [(2.0, 1.0), (0.0, math.inf), (-3e38, 3e38), (math.nan, 1.0)])
+def test_bounds_that_are_not_looked_at_give_nan(bounds: tuple[float, float]) -> None:
+    jax = pytest.importorskip("jax")
+    key = jax.numpy.asarray(KEY, dtype="uint32")
+    low, high = (jax.numpy.asarray(bound, dtype="float32") for bound in bounds)
+    for run in (lambda f: f, jax.jit):
+        drawn = run(lambda low, high: random.uniform(key, 50, low=low, high=high, dtype="float32"))(low, high)
+        assert bool(jax.numpy.all(jax.numpy.isnan(drawn)))
+    if bounds[1] > 1.0:
+        drawn = random.uniform(key, 50, high=jax.numpy.float32(1e5), dtype="float16")
+        assert bool(jax.numpy.all(jax.numpy.isnan(drawn)))
+
+
+def test_bounds_are_differentiated_on_numpy(key: Any) -> None:
+    slope = backend("numpy").grad(lambda high: random.uniform(key, 100, low=-1.0, high=high).sum())
+    expected = random.uniform(key, 100).sum()
+    assert float(slope(np.array(2.0))) == pytest.approx(expected, rel=1e-12)
 
 
 def test_traced_bounds_compile_once_and_differentiate() -> None:
@@ -293,6 +345,45 @@ def test_array_bounds_broadcast(variant: Variant) -> None:
     np.testing.assert_array_equal(got[:, 2], alone[:, 2])
 
 
+@pytest.mark.parametrize("kind", [np.int64, np.int16, np.array])
+def test_bounds_of_numpy_are_those_of_python(kind: Any, variant: Variant) -> None:
+    dtype = "int64" if variant.wide else "int32"
+    expected = random.integers(on(variant), 50, -3, 1000, dtype=dtype)
+    for low, high in ((kind(-3), kind(1000)), (-3, kind(1000)), (kind(-3), 1000)):
+        got = random.integers(on(variant), 50, low, high, dtype=dtype)
+        np.testing.assert_array_equal(variant.to_numpy(got), variant.to_numpy(expected))
+
+
+def test_the_widest_bounds_of_numpy_do_not_overflow(key: Any) -> None:
+    low, high = np.array(-(2**63)), np.array(2**63 - 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        got = random.integers(key, 50, low, high)
+    np.testing.assert_array_equal(got, random.integers(key, 50, -(2**63), 2**63 - 1))
+
+
+def test_a_bound_that_is_traced_takes_a_host_key_along() -> None:
+    jax = pytest.importorskip("jax")
+    key = np.array(KEY, dtype=np.uint32)
+    draw = jax.jit(lambda high: random.integers(key, 40, 0, high))
+    expected = random.integers(jax.numpy.asarray(key), 40, 0, jax.numpy.asarray(9))
+    np.testing.assert_array_equal(draw(9), expected)
+    there = jax.jit(lambda high: random.uniform(key, 40, high=high, dtype="float32"))(2.0)
+    np.testing.assert_array_equal(there, random.uniform(key, 40, high=2.0, dtype="float32"))
+    constant = jax.jit(lambda key: random.integers(key, 2, np.array([0, 100]), np.array([9, 109])))
+    assert constant(jax.numpy.asarray(key)).tolist()[1] >= 100
+
+
+def test_bounds_of_another_library_are_refused(key: Any) -> None:
+    jnp = pytest.importorskip("jax.numpy")
+    words = r"(?=.*on jax)(?=.*on numpy).*expected one library.*pillars\.move"
+    for here, bound in ((key, jnp.asarray([4, 5])), (jnp.asarray(key), np.array([4, 5]))):
+        with pytest.raises(BackendError, match="integers: got key" + words):
+            random.integers(here, 2, 0, bound)
+    with pytest.raises(BackendError, match="uniform: got key" + words):
+        random.uniform(key, 2, high=jnp.asarray(2.0))
+
+
 def test_array_bounds_of_64_bits(key: Any) -> None:
     low, high = np.array([-(2**62), 0]), np.array([2**62, 3])
     got = random.integers(key, (500, 2), low, high)
@@ -328,6 +419,15 @@ def test_the_stated_bias_of_integers() -> None:
         (0, 2**63 + 1, {}, ShapeError, "wider dtype"),
         (0.0, 3, {}, DTypeError, "low is 0.0, expected an integer"),
         (0, np.array(2.5), {}, DTypeError, "high is array"),
+        (0, True, {}, DTypeError, "high is True, expected an integer"),
+        (0, np.int64(1000), {"dtype": "int8"}, ShapeError, "high is 1000, which int8 does not reach"),
+        (np.int64(-5), 3, {"dtype": "uint8"}, ShapeError, "low is -5, which uint8 does not reach"),
+        (0, np.uint64(2**64 - 1), {}, ShapeError, f"high is {2**64 - 1}, which int64"),
+        (0, np.array([5, 300, 7]), {"dtype": "int8"}, ShapeError, "high is 300, which int8"),
+        (np.int64(10), np.int64(2), {}, ShapeError, "low 10 and high 2, expected low < high"),
+        (np.array([0, 5, 9]), 5, {}, ShapeError, "low and high out of order in 2 places"),
+        (0, np.array([3, 4]), {}, ShapeError, r"high has shape \(2,\), expected one that broadcasts"),
+        (np.zeros((2, 3), dtype=int), 5, {}, ShapeError, r"low has shape \(2, 3\)"),
     ],
 )
 def test_integers_errors(
@@ -366,6 +466,13 @@ def test_every_order_is_equally_frequent() -> None:
     counts = [orders.count(order) for order in itertools.permutations(range(4))]
     assert sum(counts) == 4800
     assert stats.chisquare(counts).pvalue > 1e-3
+
+
+def test_a_number_of_rows_that_is_none_is_refused(key: Any) -> None:
+    np.testing.assert_array_equal(random.permutation(key, np.int8(5)), random.permutation(key, 5))
+    for n in (True, 2.0, None):
+        with pytest.raises(DTypeError, match=r"permutation: n is .*, expected a plain integer"):
+            random.permutation(key, n)
 
 
 def test_a_dtype_that_cannot_number_the_rows_is_refused(key: Any) -> None:
@@ -482,7 +589,7 @@ def test_shapes_and_keys_are_checked_under_the_name_that_was_called(key: Any) ->
     ("low", "high"), [(0.0, np.inf), (-np.inf, 0.0), (np.nan, 1.0), (0.0, np.nan), (-1e308, 1e308)]
 )
 def test_bounds_that_no_draw_lies_between_are_refused(low, high):
-    with pytest.raises(ShapeError, match="uniform: got low"):
+    with pytest.raises(ShapeError, match=r"uniform: .*expected (a )?finite number"):
         random.uniform(random.key(0), (2,), low=low, high=high)
 
 

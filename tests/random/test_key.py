@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -104,6 +107,72 @@ def test_a_host_key_goes_to_where_like_lives(variant: Variant) -> None:
     for made in (random.as_key(random.key(5), like=like), random.as_key(np.random.default_rng(0), like=like)):
         assert namespace(made) is variant.xp
         assert backend(made).device_of(made) == backend(like).device_of(like)
+
+
+def test_a_draw_goes_to_the_device_of_like() -> None:
+    strict = pytest.importorskip("array_api_strict")
+    here, there = strict.Device("CPU_DEVICE"), strict.Device("device1")
+    key, like = random.key(3, like=strict.asarray(0.0)), strict.asarray([0.0], device=there)
+    assert key.device == here
+    for drawn in (
+        random.uniform(key, 3, like=like),
+        random.uniform(key, 3, low=np.float32(2), high=4, like=like),
+        random.normal(key, 3, like=like),
+        random.integers(key, 3, 0, 9, like=like),
+        random.permutation(key, 3, like=like),
+        random.as_key(key, like=like),
+    ):
+        assert drawn.device == there
+
+
+MANY_DEVICES = """
+import warnings
+import jax, numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+import pillars
+from pillars import random
+from pillars.backends import backend
+devices = jax.devices()
+assert len(devices) == 3
+expected = random.uniform(random.key(7), 4, dtype="float32")
+like = jax.device_put(np.zeros(1, np.float32), devices[1])
+for key in (random.key(7), random.key(7, like=jax.numpy.zeros(1)), jax.device_put(random.key(7), devices[2])):
+    for drawn in (random.uniform(key, 4, like=like), random.normal(key, 4, like=like),
+                  random.permutation(key, 4, like=like), random.integers(key, 4, 0, 9, like=like)):
+        assert drawn.device == devices[1], drawn.device
+    np.testing.assert_array_equal(random.uniform(key, 4, like=like), expected)
+mesh = Mesh(devices, ("rows",))
+spread = jax.device_put(np.ones(6, np.float32), NamedSharding(mesh, PartitionSpec("rows")))
+whole = NamedSharding(mesh, PartitionSpec())
+assert backend(spread).device_beside(spread) == whole
+for key in (random.key(7), random.key(7, like=spread), random.key(7, like=like)):
+    drawn = random.uniform(key, 4, high=2.0, like=spread)
+    assert drawn.sharding.is_fully_replicated and drawn.sharding.device_set == set(devices), drawn.sharding
+    np.testing.assert_array_equal(drawn, 2 * expected)
+    assert (random.normal(key, 6, like=spread) + spread).shape == (6,)
+other = jax.pmap(lambda x: x + 1)(np.ones((3, 2), np.float32))
+assert random.uniform(random.key(7), 4, like=other).sharding.device_set == set(devices)
+inside = jax.jit(lambda key, like: random.uniform(key, 4, like=like))
+np.testing.assert_array_equal(inside(random.key(7), like), expected)
+np.testing.assert_array_equal(jax.jit(lambda key: random.uniform(key, 4, like=like))(random.key(7)), expected)
+rows = pillars.linear(spread.reshape(6, 1), [[1.0, 2.0]])
+np.testing.assert_array_equal(rows, np.tile([1.0, 2.0], (6, 1)))
+print("good")
+"""
+
+
+def test_devices_of_jax_and_arrays_spread_over_them() -> None:
+    pytest.importorskip("jax")
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=3", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-c", MANY_DEVICES],
+        env={**os.environ, **flags},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "good\n"), done.stderr
 
 
 def test_a_device_key_does_not_come_back_by_itself() -> None:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts._variants import Variant
-from pillars._errors import ShapeError
+from pillars._errors import DTypeError, ShapeError
 from pillars.reduce import Reducer, fold, moments, row_blocks, serial, threaded, tree_reduce
 
 
@@ -158,3 +158,35 @@ def test_a_block_done_again_gives_the_same_bits() -> None:
             yield f(block.copy())
 
     assert digest(x, 300, twice) == digest(x, 300, serial)
+
+
+@pytest.mark.parametrize("runner", [serial, threaded, map, lambda f, blocks: (f(block) for block in blocks)])
+def test_a_chunk_that_stops_the_iteration_does_not_cut_the_data_short(runner: Any) -> None:
+    def chunk(block: int) -> int:
+        return next(iter([])) if block == 5 else block
+
+    with pytest.raises(RuntimeError):
+        fold(Reducer(chunk, lambda a, b: a + b, lambda s: s), range(10), runner=runner)
+    with pytest.raises(RuntimeError):
+        list(serial(chunk, range(10)))
+
+
+def test_rows_may_be_a_small_integer_of_numpy() -> None:
+    x = np.ones((300, 2))
+    for rows in (np.uint8(200), np.int16(200), np.array(200)):
+        assert [len(block) for block in row_blocks(x, rows)] == [200, 100]
+    assert [len(block) for block in row_blocks(x, np.int8(100))] == [100, 100, 100]
+
+
+@pytest.mark.parametrize(
+    ("x", "rows", "message"),
+    [
+        ([[1, 2]], None, "row_blocks: x is a list, expected an array.*asarray"),
+        (np.ones((3, 2)), 1.5, "row_blocks: rows is 1.5, expected a plain integer"),
+        (np.ones((3, 2)), True, "row_blocks: rows is True"),
+        (np.ones((3, 2)), "2", "row_blocks: rows is '2'"),
+    ],
+)
+def test_what_makes_no_blocks_is_refused(x: Any, rows: Any, message: str) -> None:
+    with pytest.raises(DTypeError, match=message):
+        row_blocks(x, rows)

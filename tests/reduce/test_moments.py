@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from contracts._variants import Variant
-from pillars._errors import ShapeError
+from pillars._errors import BackendError, DTypeError, ShapeError
 from pillars.backends import namespace
 from pillars.backends.on_numpy import moments as kernels
 from pillars.reduce import (
@@ -221,3 +221,44 @@ def test_the_state_of_one_call_survives_the_next() -> None:
     kernels.block_moments(y)
     for part, kept in zip(state, before, strict=True):
         np.testing.assert_array_equal(part, kept)
+
+
+def test_states_of_two_libraries_are_not_merged() -> None:
+    jax = pytest.importorskip("jax")
+    here, there = chunk_moments(np.array([[16777217.0]])), chunk_moments(jax.numpy.zeros((0, 1)))
+    for a, b in ((here, there), (there, here)):
+        with pytest.raises(BackendError, match=r"merge_moments: got a on .* and b on .*expected one library"):
+            merge_moments(a, b)
+    inside = jax.jit(lambda b: merge_moments(here, b))(chunk_moments(jax.numpy.ones((2, 1))))
+    assert float(inside.n) == 3.0
+
+
+@pytest.mark.parametrize("state", [None, (1.0, np.zeros(1), np.zeros((1, 1))), np.zeros(3)])
+def test_what_is_no_state_is_refused(state: Any) -> None:
+    good = chunk_moments(np.ones((2, 1)))
+    kind = type(state).__name__
+    with pytest.raises(DTypeError, match=f"merge_moments: a is a {kind}, expected a Moments"):
+        merge_moments(state, good)
+    with pytest.raises(DTypeError, match=f"merge_moments: b is a {kind}"):
+        merge_moments(good, state)
+    with pytest.raises(DTypeError, match=f"finish_moments: state is a {kind}"):
+        finish_moments(state)
+
+
+@pytest.mark.parametrize("ddof", ["a", None, 1j, True, np.ones(1)])
+def test_a_ddof_that_is_no_number_is_refused_before_data_is_read(ddof: Any) -> None:
+    with pytest.raises(DTypeError, match=r"^moments: ddof is .*, expected a number"):
+        moments(ddof=ddof)
+    with pytest.raises(DTypeError, match=r"^finish_moments: ddof is"):
+        finish_moments(chunk_moments(np.ones((2, 1))), ddof=ddof)
+
+
+def test_every_number_is_a_ddof(variant: Variant) -> None:
+    state = chunk_moments(variant.asarray(np.array([[1.0], [3.0]])))
+    one = variant.asarray(np.array(1.0))
+    for ddof in (1, 1.0, np.float32(1), np.int64(1), one):
+        got = variant.compiled(lambda s, d=ddof: finish_moments(s, ddof=d).variance)(state)
+        assert float(variant.to_numpy(got)[0]) == 2.0
+    if variant.jit:
+        traced = variant.compiled(lambda s, d: finish_moments(s, ddof=d).variance)(state, one)
+        assert float(variant.to_numpy(traced)[0]) == 2.0

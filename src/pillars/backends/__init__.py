@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pillars.backends._boundary import common_backend
 from pillars.backends._capabilities import Capability, capabilities, capability, require
 from pillars.backends._context import Choice, backend, chosen, use, using
 from pillars.backends._convert import asarray, move
 from pillars.backends._derivative import forward_and_pullback
 from pillars.backends._domain import Call, Draw
-from pillars.backends._dtypes import dtype_kind, dtype_name
+from pillars.backends._dtypes import dtype_kind, dtype_name, dtype_range, refuse_narrowing
 from pillars.backends._fingerprint import fingerprint
 from pillars.backends._kernels import kernel, kernel_table
 from pillars.backends._operation import (
@@ -19,6 +20,7 @@ from pillars.backends._operation import (
     operation,
     procedure,
 )
+from pillars.backends._plain import host_number, plain_int
 from pillars.backends._protocol import Availability, Backend
 from pillars.backends._record import Parameter, Record, records
 from pillars.backends._registry import Adapter, available, namespace, register_array_type
@@ -44,21 +46,26 @@ __all__ = [
     "capabilities",
     "capability",
     "chosen",
+    "common_backend",
     "dtype_kind",
     "dtype_name",
+    "dtype_range",
     "explain",
     "fingerprint",
     "forced_kernels",
     "forward_and_pullback",
+    "host_number",
     "kernel",
     "kernel_table",
     "move",
     "namespace",
     "num_threads",
     "operation",
+    "plain_int",
     "pool_map",
     "procedure",
     "records",
+    "refuse_narrowing",
     "register_array_type",
     "require",
     "single_threaded_blas",

@@ -5,20 +5,21 @@ This is the unusual path. A call whose arrays and options are exactly of the exp
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 from pillars._errors import BackendError, DTypeError, ShapeError
 from pillars._typing import Kind
+from pillars.backends._context import backend as find_backend
 from pillars.backends._context import chosen
 from pillars.backends._dtypes import dtype_kind, dtype_name
+from pillars.backends._plain import plain_int
 from pillars.backends._protocol import Backend
 from pillars.backends._record import Parameter, Record
 from pillars.backends._registry import adapter_of_type, backend_named, backend_of_type, type_name
 
 _DEEPEST = 64  # the axes that a NumPy array can have
 
-__all__ = ["array_inside", "compute_dtype", "float_of", "home", "normalise", "promote"]
+__all__ = ["array_inside", "common_backend", "compute_dtype", "float_of", "home", "normalise", "promote"]
 
 _ADVICE = (
     "Pass an array of NumPy, CuPy or JAX, or a list; pillars.asarray converts others (DLPack, data frames)."
@@ -36,28 +37,41 @@ def home(record: Record, values: list[Any]) -> Backend:
     ------
     BackendError : arrays of two libraries. Inside a JAX trace NumPy arrays are constants, as JAX users expect.
     """
-    found: dict[str, tuple[Backend, Parameter]] = {}
-    traced: Backend | None = None
+    found: list[tuple[str, Backend, type]] = []
     for parameter in (*record.arrays, *record.numbers):
         kind = type(values[parameter.position])
         owner = backend_of_type(kind)
         if owner is None or (parameter.kind is Kind.NUMBER and owner.name == "numpy"):
             continue
-        found.setdefault(owner.name, (owner, parameter))
-        if owner.is_tracer(kind):
-            traced = owner
+        found.append((parameter.name, owner, kind))
     if not found:
         return backend_named(chosen().backend)
-    if len(found) == 1:
-        return next(iter(found.values()))[0]
-    if len(found) == 2 and "numpy" in found:
-        other = next(owner for owner, _ in found.values() if owner.name != "numpy")
-        if traced is other or other.in_trace():
+    return _agreed(record.body.__name__, found)
+
+
+def common_backend(where: str, /, **arrays: Any) -> Backend:
+    """The one backend of the arrays, by `home`'s rule, for functions that are no operation.
+
+    Raises
+    ------
+    BackendError : arrays of two libraries, or an object that is no array.
+    """
+    return _agreed(where, [(name, find_backend(x), type(x)) for name, x in arrays.items()])
+
+
+def _agreed(where: str, found: list[tuple[str, Backend, type]]) -> Backend:
+    """The backend of named arrays, or the refusal of two."""
+    first: dict[str, tuple[str, Backend]] = {}
+    for name, owner, _ in found:
+        first.setdefault(owner.name, (name, owner))
+    if len(first) == 1:
+        return found[0][1]
+    if len(first) == 2 and "numpy" in first:
+        other = next(owner for _, owner in first.values() if owner.name != "numpy")
+        if any(owner is other and other.is_tracer(kind) for _, owner, kind in found) or other.in_trace():
             return other
-    places = " and ".join(f"{parameter.name} on {owner.name}" for owner, parameter in found.values())
-    raise BackendError(
-        f"{record.body.__name__}: got {places}, expected one library. Convert one of them with pillars.move."
-    )
+    places = " and ".join(f"{name} on {owner.name}" for name, owner in first.values())
+    raise BackendError(f"{where}: got {places}, expected one library. Convert one of them with pillars.move.")
 
 
 def normalise(record: Record, values: list[Any], backend: Backend) -> list[Any]:
@@ -101,7 +115,7 @@ def _convert(record: Record, values: list[Any], weak: list[Parameter], backend: 
     choice = chosen()
     mine = choice.backend == backend.name
     dtype = backend.xp.result_type(*floats) if floats else (choice.dtype if mine else None)
-    device = backend.device_of(strong[0]) if strong else (choice.device if mine else None)
+    device = backend.device_beside(strong[0]) if strong else (choice.device if mine else None)
     for parameter in weak:
         value = _host_array(record, parameter, values[parameter.position])
         kind = dtype_kind(value.dtype)
@@ -216,11 +230,9 @@ def _static(record: Record, parameter: Parameter, value: Any) -> Any:
             f"{where} is traced, expected a plain value: it decides the program's shape. "
             "Pass it as a Python value, outside the traced arguments."
         )
-    if int in allowed and not isinstance(value, (bool, float)):
-        try:
-            return operator.index(value)
-        except TypeError:
-            pass
+    number = plain_int(value) if int in allowed else None
+    if number is not None:
+        return number
     if bool in allowed and dtype_name(getattr(value, "dtype", None)) in ("bool", "bool_"):
         return bool(value)
     if float in allowed and isinstance(value, int) and not isinstance(value, bool):

@@ -6,17 +6,16 @@ Read in outer wrappers only: a default read inside a traced function would be ba
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ContextDecorator
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 from pillars._errors import BackendError, DTypeError
-from pillars.backends._dtypes import dtype_kind, dtype_name
+from pillars.backends._dtypes import dtype_kind, dtype_name, refuse_narrowing
 from pillars.backends._protocol import Backend
 from pillars.backends._registry import BACKENDS, adapter_of_type, backend_named, backend_of_type, type_name
 
-__all__ = ["Choice", "backend", "chosen", "use", "using"]
+__all__ = ["Choice", "backend", "chosen", "probe", "use", "using"]
 
 
 class Choice(NamedTuple):
@@ -28,15 +27,16 @@ class Choice(NamedTuple):
 
 
 _process: list[Choice | None] = [None]
-_scoped: ContextVar[Choice | None] = ContextVar("pillars_backend", default=None)
+_scoped: ContextVar[tuple[Choice, ...]] = ContextVar("pillars_backend", default=())  # the innermost is last
 
 
 def chosen() -> Choice:
-    """The default in force: the innermost ``using``, else ``use``, else PILLARS_BACKEND, else NumPy."""
-    choice = _scoped.get() or _process[0]
+    """The default in force: the innermost ``using``, else ``use``, else PILLARS_BACKEND where not empty, else NumPy."""
+    scopes = _scoped.get()
+    choice = scopes[-1] if scopes else _process[0]
     if choice is not None:
         return choice
-    name = os.environ.get("PILLARS_BACKEND", "numpy")
+    name = os.environ.get("PILLARS_BACKEND", "").strip() or "numpy"
     if name not in BACKENDS:
         raise BackendError(
             f"PILLARS_BACKEND: got {name!r}, expected one of 'numpy', 'cupy', 'jax'. Change or unset it."
@@ -53,16 +53,22 @@ def _choice(name: str, device: Any, dtype: Any) -> Choice:
                 f"use: dtype is {dtype_name(dtype)}, expected a floating dtype such as 'float32'. "
                 "It sets what lists and scalars become."
             )
+        refuse_narrowing("use", found, dtype)
+    probe("use", found, device, dtype)  # what is unusable fails here, not later
+    return Choice(found.name, device, dtype)
+
+
+def probe(where: str, found: Backend, device: Any, dtype: Any = None) -> Any:
+    """A number on that device; a device that the backend does not have is refused with those that it has."""
     try:
-        found.asarray(0.0, dtype=dtype, device=device)  # what is unusable fails here, not later
+        return found.asarray(0.0, dtype=dtype, device=device)
     except BackendError:
         raise
     except Exception as error:
         raise BackendError(
-            f"use: got device {device!r} on {found.name} ({' '.join(str(error).split())}), "
+            f"{where}: got device {device!r} on {found.name} ({' '.join(str(error).split())}), "
             f"expected one of {', '.join(found.devices)}."
         ) from error
-    return Choice(found.name, device, dtype)
 
 
 def use(backend: str, *, device: Any = None, dtype: Any = None) -> None:
@@ -77,7 +83,7 @@ def use(backend: str, *, device: Any = None, dtype: Any = None) -> None:
     Raises
     ------
     BackendError : unknown, not installed, or no usable device: the reason is in the message.
-    DTypeError : `dtype` is not floating.
+    DTypeError : `dtype` is not floating, or wider than the library is set to.
 
     Examples
     --------
@@ -89,9 +95,10 @@ def use(backend: str, *, device: Any = None, dtype: Any = None) -> None:
     _process[0] = _choice(backend, device, dtype)
 
 
-@contextmanager
-def using(backend: str, *, device: Any = None, dtype: Any = None) -> Iterator[Backend]:
+class using(ContextDecorator):  # noqa: N801 - a context manager, named for what it does
     """The same as :func:`use`, for the length of a ``with`` block and for this thread or task alone.
+
+    One object may be entered again and again, inside itself too. ``with`` gives the backend.
 
     Examples
     --------
@@ -100,12 +107,16 @@ def using(backend: str, *, device: Any = None, dtype: Any = None) -> Iterator[Ba
     ...     pillars.softmax([1.0, 1.0]).dtype
     dtype('float32')
     """
-    choice = _choice(backend, device, dtype)
-    token = _scoped.set(choice)
-    try:
-        yield backend_named(choice.backend)
-    finally:
-        _scoped.reset(token)
+
+    def __init__(self, backend: str, *, device: Any = None, dtype: Any = None) -> None:
+        self._choice = _choice(backend, device, dtype)
+
+    def __enter__(self) -> Backend:
+        _scoped.set((*_scoped.get(), self._choice))
+        return backend_named(self._choice.backend)
+
+    def __exit__(self, *failure: object) -> None:
+        _scoped.set(_scoped.get()[:-1])
 
 
 def backend(name_or_array: Any = None) -> Backend:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any
 
 from pillars._errors import BackendError, DTypeError, ShapeError
 from pillars.backends._boundary import array_inside
 from pillars.backends._context import backend as find_backend
-from pillars.backends._context import chosen
-from pillars.backends._dtypes import dtype_kind, dtype_name
+from pillars.backends._context import chosen, probe
+from pillars.backends._dtypes import dtype_kind, dtype_name, dtype_range, refuse_narrowing
 from pillars.backends._protocol import Backend
 from pillars.backends._registry import adapter_of_type, backend_named, backend_of_type, type_name
 from pillars.backends._tree import tree_map
 
 __all__ = ["asarray", "move"]
+
+_RANGED = ("integer", "float", "half")
 
 
 def asarray(obj: Any, *, backend: str | None = None, device: Any = None, dtype: Any = None) -> Any:
@@ -35,7 +38,8 @@ def asarray(obj: Any, *, backend: str | None = None, device: Any = None, dtype: 
     Raises
     ------
     BackendError : an array that sits on another library or device: moving it is :func:`move`'s, and explicit.
-    DTypeError : objects, strings, masked arrays, integers that the target's dtype cannot hold.
+    DTypeError : objects, strings, masked arrays; numbers that the dtype cannot hold, which for arrays on a device is
+        looked at where it is narrower than theirs; a dtype that the library does not have, or has switched off.
     ShapeError : rows of unequal length.
 
     Examples
@@ -63,22 +67,21 @@ def asarray(obj: Any, *, backend: str | None = None, device: Any = None, dtype: 
         )
     dtype = _dtype(target, dtype)
     if owner is target:
-        wanted = None if device is None else target.device_of(target.asarray(0.0, device=device))
+        wanted = None if device is None else target.device_of(probe("asarray", target, device))
         if wanted is not None and target.device_of(obj) not in {None, wanted}:
             raise BackendError(
                 f"asarray: got an array on device {target.device_of(obj)}, expected {device}. "
                 "Moving between devices is explicit: pillars.move(x, backend, device=...)."
             )
-        _refuse(obj.dtype)
+        _refuse("asarray", obj.dtype)
         if dtype is None or obj.dtype == dtype:
             return obj
-        if target.host:
-            _refuse_loss(obj, target, dtype)
+        _refuse_loss("asarray", obj, target, dtype)
         return target.xp.astype(obj, dtype)
     if owner is None and hasattr(obj, "__dlpack__"):
-        return _from_dlpack(obj, target, device, dtype)
+        return _from_dlpack("asarray", obj, target, device, dtype)
     host = obj if owner is not None else _host(obj)
-    _refuse(host.dtype)
+    _refuse("asarray", host.dtype)
     mine = choice.backend == target.name
     if (
         dtype is None
@@ -90,26 +93,35 @@ def asarray(obj: Any, *, backend: str | None = None, device: Any = None, dtype: 
         dtype = choice.dtype
     if device is None and mine and backend is None:
         device = choice.device
-    _refuse_loss(host, target, dtype)
+    if device is not None:
+        probe("asarray", target, device)
+    _refuse_loss("asarray", host, target, dtype)
     return target.asarray(host, dtype=dtype, device=device)
 
 
 def _dtype(target: Backend, dtype: Any) -> Any:
-    if isinstance(dtype, str):
-        found = getattr(target.xp, dtype, None)
-        if found is None or dtype_kind(found) == "other":
-            raise DTypeError(
-                f"asarray: dtype is {dtype!r}, expected a numeric dtype of {target.name}, such as 'float32'."
-            )
-        return found
-    return dtype
-
-
-def _refuse(dtype: Any) -> None:
-    if dtype_kind(dtype) == "other":
+    """The dtype asked for, as the target's own; None stays."""
+    if dtype is None:
+        return None
+    if dtype in (bool, int, float, complex):
+        return target.asarray(dtype(0)).dtype
+    name = dtype if isinstance(dtype, str) else dtype_name(dtype)
+    found = getattr(target.xp, name, None) if dtype_kind(name) != "other" else None
+    if found is None:
         raise DTypeError(
-            f"asarray: got dtype {dtype_name(dtype)}, expected numbers. Convert to float64, or drop what is no number."
+            f"asarray: dtype is {name!r}, expected a numeric dtype of {target.name}, such as 'float32'."
         )
+    refuse_narrowing("asarray", target, found)
+    return found
+
+
+def _refuse(where: str, dtype: Any) -> None:
+    if dtype_kind(dtype) == "other":
+        name = dtype_name(dtype)
+        remedy = "Convert to float64, or drop what is no number."
+        if name.startswith("key<"):
+            remedy = "Unwrap the key with jax.random.key_data."
+        raise DTypeError(f"{where}: got dtype {name}, expected numbers. {remedy}")
 
 
 def _host(obj: Any) -> Any:
@@ -161,46 +173,54 @@ def _frame(obj: Any) -> Any:
     return frame.to_numpy()
 
 
-def _from_dlpack(obj: Any, target: Backend, device: Any, dtype: Any) -> Any:
+def _from_dlpack(where: str, obj: Any, target: Backend, device: Any, dtype: Any) -> Any:
     try:
         made = target.xp.from_dlpack(obj)
     except Exception as error:
         reason = " ".join(str(error).split())
         raise BackendError(
-            f"asarray: got a {type_name(type(obj))} that {target.name} cannot take over ({reason}), expected data on a "
+            f"{where}: got a {type_name(type(obj))} that {target.name} cannot take over ({reason}), expected data on a "
             "device that it reaches. Detach it from its graph and copy it to that device first."
         ) from None
+    _refuse(where, made.dtype)
     if dtype is not None and made.dtype != dtype:
+        _refuse_loss(where, made, target, dtype)
         made = target.xp.astype(made, dtype)
     return made if device is None else target.asarray(made, device=device)
 
 
-def _refuse_loss(host: Any, target: Backend, dtype: Any) -> None:
-    """Refuse numbers that the dtype to come cannot hold: integers that wrap around, floats that become infinite."""
-    dtype = target.stored_dtype(host.dtype if dtype is None else dtype)
-    kind, given = dtype_kind(dtype), dtype_kind(host.dtype)
-    if (
-        dtype_name(dtype) == dtype_name(host.dtype)
-        or kind not in ("integer", "float", "half")
-        or host.size == 0
-    ):
+def _refuse_loss(where: str, x: Any, target: Backend, dtype: Any) -> None:
+    """Refuse what the dtype to come cannot hold: imaginary parts, integers that wrap, floats that become infinite."""
+    asked = x.dtype if dtype is None else dtype
+    dtype = target.stored_dtype(asked)
+    kind, given, name = dtype_kind(dtype), dtype_kind(x.dtype), dtype_name(dtype)
+    if given == "complex" and kind != "complex":
+        raise DTypeError(
+            f"{where}: got complex numbers and dtype {name}, expected a complex dtype: the imaginary parts would be "
+            "lost. Take the real part, or the absolute value, first."
+        )
+    # An integer or half-precision number is a float's to hold, whatever its value.
+    if kind not in _RANGED or given not in _RANGED or (kind == "float" and given != "float"):
         return
-    xp = backend_named("numpy").xp
-    info = target.xp.iinfo(dtype) if kind == "integer" else target.xp.finfo(dtype)
-    if given == "complex" or (given != "float" and kind == "float"):
+    home = find_backend(x)
+    if name == dtype_name(x.dtype) or home.is_tracer(type(x)) or math.prod(x.shape) == 0:
         return
-    numbers = host if given in ("integer", "bool") or kind == "integer" else host[xp.isfinite(host)]
-    if numbers.size == 0:
+    least, most = dtype_range(name)
+    from_, to = dtype_range(dtype_name(x.dtype))
+    if kind == given and least <= from_ and to <= most:
         return
-    low, high = numbers.min(), numbers.max()
-    if not (low >= info.min and high <= info.max):  # NaN, which no integer holds, fails this too
-        name = dtype_name(dtype)
+    numbers = x
+    if given != "integer" and kind != "integer":
+        numbers = home.xp.where(home.xp.isfinite(x), x, home.xp.zeros_like(x))
+    read = int if given == "integer" else float
+    low, high = read(home.xp.min(numbers)), read(home.xp.max(numbers))
+    if not (low >= least and high <= most):  # NaN, which no integer holds, fails this too
         remedy = "Choose a wider dtype, or scale the numbers."
-        if name != dtype_name(target.stored_dtype(target.xp.float64)) and target.name == "jax":
+        if name != dtype_name(asked):
             remedy = "Switch JAX_ENABLE_X64 on for 64-bit numbers, choose a wider dtype, or scale them."
         raise DTypeError(
-            f"asarray: got numbers from {low} to {high}, expected what {name} holds on {target.name}, "
-            f"{info.min} to {info.max}. {remedy}"
+            f"{where}: got numbers from {low} to {high}, expected what {name} holds on {target.name}, "
+            f"{least} to {most}. {remedy}"
         )
 
 
@@ -220,8 +240,8 @@ def move(x: Any, backend: str, *, device: Any = None) -> Any:
 
     Raises
     ------
-    BackendError : unknown or unusable backend, or a traced array, which has no numbers yet.
-    DTypeError : integers that the target cannot hold.
+    BackendError : unknown or unusable backend or device, or a traced array, which has no numbers yet.
+    DTypeError : integers that the target cannot hold; arrays of what is no number, JAX's typed keys among them.
 
     Examples
     --------
@@ -230,6 +250,7 @@ def move(x: Any, backend: str, *, device: Any = None) -> Any:
     {'w': array([1., 1.])}
     """
     target = find_backend(backend)
+    place = None if device is None else target.device_of(probe("move", target, device))
 
     def one(leaf: Any) -> Any:
         kind = type(leaf)
@@ -240,19 +261,17 @@ def move(x: Any, backend: str, *, device: Any = None) -> Any:
                 "to move. Move before, or after."
             )
         if owner is None:
-            return (
-                leaf if isinstance(leaf, (bool, int, float, complex, str)) else asarray(leaf, backend=backend)
-            )
+            if isinstance(leaf, (bool, int, float, complex, str)):
+                return leaf
+            return asarray(leaf, backend=backend, device=device)
         if owner is target:
-            there = device is None or target.device_of(leaf) == target.device_of(
-                target.asarray(0.0, device=device)
-            )
+            there = place is None or target.device_of(leaf) == place
             return leaf if there else target.asarray(leaf, device=device)
+        _refuse("move", leaf.dtype)
         if {owner.name, target.name} == {"cupy", "jax"}:
-            return _from_dlpack(leaf, target, device, None)
+            return _from_dlpack("move", leaf, target, device, None)
         host = owner.to_numpy(leaf)
-        _refuse(host.dtype)
-        _refuse_loss(host, target, None)
+        _refuse_loss("move", host, target, None)
         return target.asarray(host, device=device)
 
     return tree_map(one, x)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["HALF", "dtype_kind", "dtype_name"]
+from pillars._errors import DTypeError
+from pillars.backends._protocol import Backend
+
+__all__ = ["HALF", "dtype_kind", "dtype_name", "dtype_range", "refuse_narrowing"]
 
 HALF = frozenset({"float16", "bfloat16"})
 _KINDS = {
@@ -14,6 +17,12 @@ _KINDS = {
     "bool": "bool",
     "bool_": "bool",
     **dict.fromkeys(("complex64", "complex128"), "complex"),
+}
+_LARGEST = {
+    "float16": (2 - 2.0**-10) * 2.0**15,
+    "bfloat16": (2 - 2.0**-7) * 2.0**127,
+    "float32": (2 - 2.0**-23) * 2.0**127,
+    "float64": (2 - 2.0**-52) * 2.0**1023,
 }
 _names: dict[tuple[type, Any], str] = {}
 
@@ -32,3 +41,21 @@ def dtype_name(dtype: Any) -> str:
 def dtype_kind(dtype: Any) -> str:
     """One of "float", "half", "integer", "bool", "complex", "other"."""
     return _KINDS.get(dtype_name(dtype), "other")
+
+
+def dtype_range(name: str) -> tuple[float, float]:
+    """The lowest and the highest finite number of a floating or integer dtype, as Python's, which compare exactly."""
+    if name in _LARGEST:
+        return -_LARGEST[name], _LARGEST[name]
+    bits = int(name.lstrip("uint"))
+    return (0, 2**bits - 1) if name.startswith("u") else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+
+
+def refuse_narrowing(where: str, backend: Backend, dtype: Any) -> None:
+    """Refuse a 64-bit dtype where the library would make 32 bits of it in silence."""
+    name = dtype_name(dtype)
+    if dtype_name(backend.stored_dtype(dtype)) != name:
+        raise DTypeError(
+            f"{where}: dtype is {name}, but {backend.name} has 64-bit types switched off. "
+            "Ask for 32 bits, or switch them on (jax.config.update('jax_enable_x64', True))."
+        )

@@ -80,6 +80,10 @@ class Backend(ABC):
     def device_of(self, x: Any) -> Any:
         """The array's device; None where it has none (a tracer)."""
 
+    def device_beside(self, x: Any) -> Any:
+        """Where a small array goes that is to meet `x`: its device, and whole on each where `x` is spread over many."""
+        return self.device_of(x)
+
     @abstractmethod
     def asarray(self, obj: Any, *, dtype: Any = None, device: Any = None) -> Any:
         """A list, scalar or host array as an array of this backend."""

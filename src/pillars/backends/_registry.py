@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -35,6 +36,8 @@ BACKENDS: dict[str, tuple[str, str]] = {
     "strict": ("array_api_strict", "pillars.backends.on_strict._backend:StrictBackend"),
 }
 CONFORMANCE_ONLY = frozenset({"strict"})
+# what is set here may hide every device, and the library's own message need not say so
+_SETTINGS = {"jax": "JAX_PLATFORMS", "cupy": "CUDA_VISIBLE_DEVICES"}
 
 _instances: dict[str, Backend] = {}
 _unusable: dict[
@@ -100,7 +103,7 @@ def backend_named(name: str) -> Backend:
             try:
                 _instances[name] = load(target)()
             except Exception as error:
-                _unusable[name] = _one_line(error)
+                _unusable[name] = _one_line(error) + _setting(name)
                 raise BackendError(
                     f"backend {name!r} is installed but not usable here: {_unusable[name]}. "
                     "Choose another; pillars.available() lists them."
@@ -205,9 +208,14 @@ def _probe(name: str) -> Availability:
     try:
         return Availability(True, version, backend_named(name).devices, "")
     except Exception as error:
-        return Availability(False, version, (), _unusable.get(name) or _one_line(error))
+        return Availability(False, version, (), _unusable.get(name) or _one_line(error) + _setting(name))
 
 
 def _one_line(error: BaseException) -> str:
     text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return f"{type(error).__name__}: {text}" if text else f"{type(error).__name__} without a message"
+
+
+def _setting(name: str) -> str:
+    variable = _SETTINGS.get(name, "")
+    return f" ({variable}={os.environ[variable]!r} is set)" if variable in os.environ else ""

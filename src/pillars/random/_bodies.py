@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from pillars._errors import ShapeError
 from pillars._typing import AnyArray, Array
 from pillars.backends import Call, Draw, namespace, operation
 from pillars.random._threefry import check_key, check_size, counters, some_key, words
@@ -169,12 +168,6 @@ def _check(name: str) -> Any:
 def _(key: Any, low: Any, high: Any, /, *, shape: Any, dtype: Any) -> None:
     check_key("draw_uniform", key)
     check_size("draw_uniform", shape)
-    for name, bound in (("low", low), ("high", high)):
-        if bound.shape != ():
-            raise ShapeError(
-                f"uniform: {name} has shape {tuple(bound.shape)}, expected one number. "
-                "Draw between 0 and 1, and scale by arrays."
-            )
 
 
 for _draw in (draw_normal, draw_exponential):

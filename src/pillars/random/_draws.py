@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from pillars._errors import BackendError, DTypeError, ShapeError
+from pillars._errors import DTypeError, ShapeError
 from pillars._typing import AnyArray, Array
-from pillars.backends import Call, Draw, backend, dtype_kind, dtype_name, namespace, operation, procedure
+from pillars.backends import Call, Draw, dtype_name, dtype_range, namespace, operation, plain_int, procedure
 from pillars.random._bodies import draw_exponential, draw_integers, draw_normal, draw_uniform, permute
+from pillars.random._bounds import (
+    arrays_among,
+    integer_bound,
+    integer_bounds,
+    real_bound,
+    real_bounds,
+    wide_name,
+)
 from pillars.random._key import destination
 from pillars.random._threefry import check_key, check_size, shape_of, some_key
 
@@ -28,27 +36,6 @@ def _permuted(draw: Draw) -> Call:
 
 def _logits(draw: Draw) -> Call:
     return Call.of(some_key(draw), draw.normal(*draw.shape(2)))
-
-
-def _wide(name: str) -> str:
-    """The dtype that a draw of dtype `name` is computed in."""
-    return "float32" if dtype_kind(name) == "half" else name
-
-
-def _number(name: str, value: Any, dtype: str, key: Any) -> Any:
-    """A bound as a 0-d array of the key's library and of the dtype that is drawn; traced values stay traced."""
-    owner = backend(key)
-    try:
-        home = backend(value) if hasattr(value, "dtype") else None
-    except BackendError:  # a scalar of NumPy's, which is no array
-        home = None
-    if home is not None and (home is owner or not home.host):
-        xp = namespace(value)
-        return xp.astype(value, getattr(xp, dtype))
-    try:
-        return owner.asarray(value, dtype=getattr(owner.xp, dtype), device=owner.device_of(key))
-    except (TypeError, ValueError):
-        raise DTypeError(f"uniform: {name} is {value!r}, expected a number.") from None
 
 
 @procedure(domain=_shaped)
@@ -76,10 +63,10 @@ def uniform(
 
     Raises
     ------
-    DTypeError : `key` is no uint32 array; `dtype` is not floating, or not to be had.
-    ShapeError : `key` is not of shape (2,), `shape` is negative, or low > high. Traced bounds that are out of order
-        give NaN.
-    BackendError : the key lives on another device's library than `like`.
+    DTypeError : `key` is no uint32 array; `dtype` is not floating, or not to be had; a bound is no number.
+    ShapeError : `key` is not of shape (2,), `shape` is negative, low > high, or `dtype` does not hold a bound. Bounds
+        that are traced, or arrays on a device, are not looked at: out of order or of reach they give NaN.
+    BackendError : the key lives on another device's library than `like`, or than a bound.
 
     Notes
     -----
@@ -93,19 +80,11 @@ def uniform(
     array([[0.4184571 , 0.21629542],
            [0.9653214 , 0.5745005 ]], dtype=float32)
     """
-    key, name = destination("uniform", key, dtype, like)
+    low, high = real_bound("low", low), real_bound("high", high)
+    key, name = destination("uniform", key, dtype, like, beside=arrays_among(low=low, high=high))
     lengths = shape_of("uniform", shape)
-    if isinstance(low, (int, float)) and isinstance(high, (int, float)) and low > high:
-        raise ShapeError(f"uniform: got low {low} and high {high}, expected low <= high. Swap them.")
-    wide = _wide(name)
-    if isinstance(low, (int, float)) and isinstance(high, (int, float)):
-        largest = float(namespace(key).finfo(getattr(namespace(key), wide)).max)
-        if not (abs(low) <= largest and abs(high) <= largest and high - low <= largest):
-            raise ShapeError(
-                f"uniform: got low {low} and high {high}, expected finite numbers whose distance {wide} holds. "
-                "Draw on a smaller interval, and scale."
-            )
-    begin, end = _number("low", low, wide, key), _number("high", high, wide, key)
+    wide = wide_name(name)
+    begin, end = real_bounds(key, low, high, name)
     drawn = draw_uniform(key, begin, end, shape=lengths, dtype=wide)
     if name == wide:
         return drawn
@@ -154,26 +133,8 @@ def normal(key: Any, shape: Any, *, dtype: Any = None, like: Any = None) -> Any:
     array([-1.304375, -0.202402, -0.753782])
     """
     key, name = destination("normal", key, dtype, like)
-    drawn = draw_normal(key, shape=shape_of("normal", shape), dtype=_wide(name))
-    return drawn if name == _wide(name) else namespace(key).astype(drawn, getattr(namespace(key), name))
-
-
-def _bound(name: str, value: Any, dtype: str, key: Any, *, last: bool) -> Any:
-    """A bound as an array of the key's library: the lowest value, or the highest, which is one below `high`."""
-    owner = backend(key)
-    kind = getattr(owner.xp, dtype)
-    if hasattr(value, "__index__") and not hasattr(value, "dtype"):
-        value = value.__index__() - int(last)
-        info = owner.xp.iinfo(kind)
-        if not info.min <= value <= info.max:
-            raise ShapeError(
-                f"integers: {name} is {value + int(last)}, which {dtype} does not reach ({info.min} to {info.max}"
-                f"{', high one more' if last else ''}). Ask for a wider dtype."
-            )
-        return owner.asarray(value, dtype=kind, device=owner.device_of(key))
-    if dtype_kind(getattr(value, "dtype", None)) != "integer":
-        raise DTypeError(f"integers: {name} is {value!r}, expected an integer or an array of integers.")
-    return owner.xp.astype(value, kind) - int(last)
+    drawn = draw_normal(key, shape=shape_of("normal", shape), dtype=wide_name(name))
+    return drawn if name == wide_name(name) else namespace(key).astype(drawn, getattr(namespace(key), name))
 
 
 @procedure(domain=_ranged)
@@ -198,15 +159,16 @@ def integers(key: Any, shape: Any, low: Any, high: Any, *, dtype: Any = None, li
     Raises
     ------
     DTypeError : `key` is no uint32 array, `dtype` or a bound is no integer, or the dtype is not to be had.
-    ShapeError : `key` is not of shape (2,); `shape` is negative; low >= high; the dtype does not hold the range. Arrays
-        with low >= high are not noticed, and the numbers are then meaningless.
-    BackendError : the key lives on another device's library than `like`.
+    ShapeError : `key` is not of shape (2,); `shape` is negative; low >= high; the dtype does not hold the range; a
+        bound does not broadcast to `shape`. Bounds that are traced, or arrays on a device, are not looked at: the
+        numbers are then meaningless.
+    BackendError : the key lives on another device's library than `like`, or than a bound.
 
     Notes
     -----
     No value is favoured over another by more than (high − low)/2⁶⁴ of its probability, 2⁻³² at most; beyond 2³² values
     by (high − low)/2¹²⁸. There is no rejection, so that the work is the same for every key. Array bounds of a 64-bit
-    dtype always take the 128-bit fraction. About 9 ns an integer on one core.
+    dtype always take the 128-bit fraction (0-d NumPy arrays count as ints). About 9 ns an integer on one core.
 
     References
     ----------
@@ -218,19 +180,11 @@ def integers(key: Any, shape: Any, low: Any, high: Any, *, dtype: Any = None, li
     >>> random.integers(random.key(0), (8,), 1, 7)
     array([3, 2, 6, 4, 4, 3, 6, 4])
     """
-    key, name = destination("integers", key, dtype, like, integers=True)
+    low, high = integer_bound("low", low), integer_bound("high", high)
+    arrays = arrays_among(low=low, high=high)
+    key, name = destination("integers", key, dtype, like, integers=True, beside=arrays)
     lengths = shape_of("integers", shape)
-    first = _bound("low", low, name, key, last=False)
-    last = _bound("high", high, name, key, last=True)
-    plain = all(hasattr(bound, "__index__") and not hasattr(bound, "dtype") for bound in (low, high))
-    if plain and low >= high:
-        raise ShapeError(f"integers: got low {low} and high {high}, expected low < high.")
-    wide = name.endswith("64") and not (plain and high - low <= 2**32)
-    xp = namespace(key)
-    # Both to unsigned first: there the difference is right even where it overflows the signed type.
-    unsigned = xp.uint64 if name.endswith("64") else xp.uint32
-    reach = xp.astype(last, unsigned) - xp.astype(first, unsigned)
-    reach = reach if wide else xp.astype(reach, xp.uint32)
+    first, reach = integer_bounds(key, low, high, name, lengths)
     return draw_integers(key, first, reach, shape=lengths, dtype=name)
 
 
@@ -264,15 +218,14 @@ def permutation(key: Any, n: int, *, dtype: Any = None, like: Any = None) -> Any
     >>> random.permutation(random.key(0), 6)
     array([1, 5, 0, 4, 3, 2])
     """
-    if getattr(n, "shape", ()) != () or hasattr(n, "__len__"):
+    if plain_int(n) is None and hasattr(n, "__len__"):
         raise DTypeError(
             "permutation: n is an array, expected how many numbers to put in order. "
             "For the rows of x: x[permutation(key, x.shape[0])]."
         )
     key, name = destination("permutation", key, dtype, like, integers=True)
-    (length,) = shape_of("permutation", n)
-    xp = namespace(key)
-    if length - 1 > xp.iinfo(getattr(xp, name)).max:
+    (length,) = shape_of("permutation", n, "n")
+    if length - 1 > dtype_range(name)[1]:
         raise ShapeError(f"permutation: n is {length}, more than {name} can number. Ask for a wider dtype.")
     return permute(key, n=length, dtype=name)
 

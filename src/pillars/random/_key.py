@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
 from pillars._errors import BackendError, DTypeError, ShapeError
-from pillars.backends import backend, chosen, dtype_kind, dtype_name, procedure
+from pillars.backends import (
+    backend,
+    chosen,
+    common_backend,
+    dtype_kind,
+    dtype_name,
+    plain_int,
+    procedure,
+    refuse_narrowing,
+)
 from pillars.random._threefry import check_key
 
 __all__ = ["as_key", "destination", "key"]
@@ -15,7 +25,7 @@ __all__ = ["as_key", "destination", "key"]
 def _make(high: int, low: int, like: Any) -> Any:
     choice = chosen()
     owner = backend(choice.backend if like is None else like)
-    device = choice.device if like is None else owner.device_of(like)
+    device = choice.device if like is None else owner.device_beside(like)
     return owner.asarray([high, low], dtype=owner.xp.uint32, device=device)
 
 
@@ -44,10 +54,7 @@ def key(seed: int, /, *, like: Any = None) -> Any:
     >>> random.key(42)
     array([ 0, 42], dtype=uint32)
     """
-    try:
-        value = None if isinstance(seed, bool) else seed.__index__()
-    except (AttributeError, TypeError):  # JAX's tracers have __index__, which raises a TypeError
-        value = None
+    value = plain_int(seed)
     if value is None:
         raise DTypeError(
             f"key: seed is {seed!r}, expected an integer known before anything is traced. "
@@ -99,18 +106,19 @@ def as_key(rng: Any = None, *, like: Any = None) -> Any:
 
 
 def _beside(where: str, key: Any, like: Any) -> Any:
-    """The key in the library of `like`: eight bytes, which go from the host to a device but never back."""
+    """The key where `like` is, library and device: eight bytes, which never go from a device back to the host."""
     if like is None:
         return key
     source, target = backend(key), backend(like)
-    if source is target:
+    place = target.device_beside(like)
+    if source is target and (place is None or source.device_of(key) in (None, place)):
         return key
-    if not source.host:
+    if source is not target and not source.host:
         raise BackendError(
             f"{where}: got a key on {source.name} and like on {target.name}, expected one library. "
             "Convert the key with pillars.move."
         )
-    return target.asarray(key, dtype=target.xp.uint32, device=target.device_of(like))
+    return target.asarray(key, dtype=target.xp.uint32, device=place)
 
 
 _SIGNED = ("int8", "int16", "int32", "int64")
@@ -118,8 +126,16 @@ _INTEGERS = (*_SIGNED, *("u" + name for name in _SIGNED))
 _FLOATS = ("float32", "float64", "float16", "bfloat16")
 
 
-def destination(where: str, key: Any, dtype: Any, like: Any, *, integers: bool = False) -> tuple[Any, str]:
-    """The key in its library, and the name of the dtype to draw.
+def destination(
+    where: str,
+    key: Any,
+    dtype: Any,
+    like: Any,
+    *,
+    integers: bool = False,
+    beside: Mapping[str, Any] | None = None,
+) -> tuple[Any, str]:
+    """The key in its library, and the name of the dtype to draw; `beside` are the arrays that it is to meet, by name.
 
     The dtype is the one asked for, else that of `like` where it is of the right kind, else the chosen or the library's
     default.
@@ -127,10 +143,13 @@ def destination(where: str, key: Any, dtype: Any, like: Any, *, integers: bool =
     Raises
     ------
     DTypeError, ShapeError : `key` is none, or `dtype` is of the wrong kind or not to be had.
+    BackendError : the key is in another library than `like`, or than what stands beside it.
     """
     check_key(where, key)
     key = _beside(where, key, like)
-    owner = backend(key)
+    owner = common_backend(where, key=key, **beside) if beside else backend(key)
+    if owner is not backend(key):  # a host key inside somebody's trace
+        key = owner.asarray(key, dtype=owner.xp.uint32)
     known = _INTEGERS if integers else _FLOATS
     if dtype is None and like is not None and dtype_name(like.dtype) in known:
         dtype = like.dtype
@@ -146,11 +165,8 @@ def destination(where: str, key: Any, dtype: Any, like: Any, *, integers: bool =
     if name not in known:
         kind = "an integer" if integers else "a floating"
         raise DTypeError(f"{where}: dtype is {name}, expected {kind} dtype such as {known[0]!r}.")
-    if name in ("float64", "int64", "uint64") and dtype_name(owner.default_float) == "float32":
-        raise DTypeError(
-            f"{where}: dtype is {name}, but {owner.name} has 64-bit types switched off. "
-            "Ask for 32 bits, or switch them on (jax.config.update('jax_enable_x64', True))."
-        )
+    if name.endswith("64"):
+        refuse_narrowing(where, owner, name)
     if dtype_kind(name) == "half" and not hasattr(owner.xp, name):
         raise DTypeError(f"{where}: dtype is {name}, which {owner.name} does not have. Ask for float32.")
     return key, name

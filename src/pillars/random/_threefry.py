@@ -11,7 +11,7 @@ from typing import Any
 
 from pillars._errors import DTypeError, ShapeError
 from pillars._typing import AnyArray
-from pillars.backends import Call, Draw, backend, dtype_name, namespace, operation
+from pillars.backends import Call, Draw, backend, dtype_name, namespace, operation, plain_int
 
 __all__ = ["bits", "check_key", "check_size", "counters", "fold_in", "shape_of", "some_key", "split", "words"]
 
@@ -69,16 +69,17 @@ def check_key(where: str, key: Any) -> None:
         )
 
 
-def shape_of(where: str, shape: Any) -> tuple[int, ...]:
+def shape_of(where: str, shape: Any, name: str = "shape") -> tuple[int, ...]:
     """A shape, or one length, as a tuple of ints that a call can fill."""
-    try:
-        lengths = tuple(n.__index__() for n in (shape if isinstance(shape, (tuple, list)) else (shape,)))
-    except AttributeError:
-        raise DTypeError(
-            f"{where}: shape is {shape!r}, expected a tuple of plain integers such as (3, 4)."
-        ) from None
-    check_size(where, lengths)
-    return lengths
+    lengths = []
+    for given in shape if isinstance(shape, (tuple, list)) else (shape,):
+        length = plain_int(given)
+        if length is None:
+            wanted = "a tuple of plain integers such as (3, 4)" if name == "shape" else "a plain integer"
+            raise DTypeError(f"{where}: {name} is {shape!r}, expected {wanted}.")
+        lengths.append(length)
+    check_size(where, tuple(lengths))
+    return tuple(lengths)
 
 
 def check_size(where: str, lengths: tuple[int, ...]) -> None:

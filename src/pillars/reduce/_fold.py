@@ -10,10 +10,11 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
-from pillars._errors import ShapeError
-from pillars.backends import num_threads, pool_map, procedure, single_threaded_blas
+from pillars._errors import DTypeError, ShapeError
+from pillars.backends import num_threads, plain_int, pool_map, procedure, single_threaded_blas
 
 __all__ = ["Reducer", "Runner", "fold", "row_blocks", "serial", "threaded", "tree_reduce"]
 
@@ -62,7 +63,7 @@ def row_blocks(x: Any, rows: int | None = None) -> Iterator[Any]:
 
     Raises
     ------
-    ShapeError : `x` is 0-d, or `rows` is less than 1.
+    DTypeError : `x` is no array, or `rows` no integer. ShapeError : `x` is 0-d, or `rows` is less than 1.
 
     Examples
     --------
@@ -70,14 +71,23 @@ def row_blocks(x: Any, rows: int | None = None) -> Iterator[Any]:
     >>> [block.shape for block in row_blocks(np.zeros((5, 3)), 2)]
     [(2, 3), (2, 3), (1, 3)]
     """
+    if not hasattr(x, "shape"):
+        raise DTypeError(
+            f"row_blocks: x is a {type(x).__name__}, expected an array (n, ...). Convert it with pillars.asarray."
+        )
     if len(x.shape) == 0:
         raise ShapeError("row_blocks: x is 0-d, expected rows along axis 0. Reshape it to (1, ...).")
     if rows is None:
         rows = max(1, _BLOCK_ELEMENTS // max(1, math.prod(x.shape[1:])))
-    if rows < 1:
-        raise ShapeError(f"row_blocks: rows is {rows}, expected 1 or more.")
+    step = plain_int(rows)
+    if step is None:
+        raise DTypeError(
+            f"row_blocks: rows is {rows!r}, expected a plain integer, or None for blocks that fit the cache."
+        )
+    if step < 1:
+        raise ShapeError(f"row_blocks: rows is {step}, expected 1 or more.")
     n = x.shape[0]
-    return (x[begin : min(begin + rows, n), ...] for begin in range(0, max(n, 1), rows))
+    return (x[begin : min(begin + step, n), ...] for begin in range(0, max(n, 1), step))
 
 
 @procedure()
@@ -122,7 +132,9 @@ def tree_reduce(states: Iterable[State], merge: Callable[[State, State], State])
 
 def serial(f: Callable[[Any], Any], blocks: Iterable[Any], /) -> Iterator[Any]:
     """The runner that takes one block after the other."""
-    return map(f, blocks)
+    # Not map(): there a StopIteration that f raises would end the blocks in silence; here it is a RuntimeError.
+    for block in blocks:
+        yield f(block)
 
 
 def threaded(f: Callable[[Any], Any], blocks: Iterable[Any], /) -> Iterator[Any]:
@@ -156,7 +168,8 @@ def fold(
 
     Raises
     ------
-    ShapeError : no blocks. What the reducer's functions raise comes through.
+    ShapeError : no blocks. RuntimeError : `chunk` raised StopIteration, which a runner would take for the last block's
+    end. What else the reducer's functions raise comes through.
 
     Notes
     -----
@@ -170,4 +183,15 @@ def fold(
     array([9.16666667])
     """
     with single_threaded_blas():
-        return reducer.finish(tree_reduce(runner(reducer.chunk, blocks), reducer.merge))
+        return reducer.finish(tree_reduce(runner(partial(_state_of, reducer.chunk), blocks), reducer.merge))
+
+
+def _state_of(chunk: Callable[[Block], State], block: Block) -> State:
+    """One block's state. Any runner may be an iterator in which StopIteration means that the blocks are through."""
+    try:
+        return chunk(block)
+    except StopIteration as error:
+        raise RuntimeError(
+            "fold: reducer.chunk raised StopIteration, expected a state of the block. "
+            "Give next() a default, or catch it in chunk."
+        ) from error

@@ -6,9 +6,20 @@ import math
 from functools import partial
 from typing import Any, NamedTuple
 
-from pillars._errors import ShapeError
+from pillars._errors import DTypeError, ShapeError
 from pillars._typing import Array
-from pillars.backends import Call, Draw, backend, dtype_name, namespace, operation, procedure
+from pillars.backends import (
+    Call,
+    Draw,
+    backend,
+    common_backend,
+    dtype_kind,
+    dtype_name,
+    host_number,
+    namespace,
+    operation,
+    procedure,
+)
 from pillars.reduce._fold import Reducer
 
 __all__ = ["Moments", "MomentsSummary", "chunk_moments", "finish_moments", "merge_moments", "moments"]
@@ -113,6 +124,22 @@ def chunk_moments(x: Any) -> Moments:
     return Moments(*block_moments(x))
 
 
+def _check_state(where: str, name: str, state: Any) -> None:
+    if not isinstance(state, Moments):
+        raise DTypeError(
+            f"{where}: {name} is a {type(state).__name__}, expected a Moments state. Make one with chunk_moments(rows)."
+        )
+
+
+def _number(where: str, ddof: Any) -> Any:
+    number = host_number(ddof)
+    # one number on a device, or traced, will do as well
+    array = getattr(ddof, "shape", None) == () and dtype_kind(ddof.dtype) in ("float", "half", "integer")
+    if number is None and not array:
+        raise DTypeError(f"{where}: ddof is {ddof!r}, expected a number such as 1 or 0.")
+    return ddof if number is None else number
+
+
 @procedure()
 def merge_moments(a: Moments, b: Moments) -> Moments:
     """The moments of the rows of `a` and `b` together.
@@ -129,7 +156,7 @@ def merge_moments(a: Moments, b: Moments) -> Moments:
 
     Raises
     ------
-    ShapeError : different numbers of columns.
+    ShapeError : different numbers of columns. DTypeError : what is no Moments. BackendError : states of two libraries.
 
     Notes
     -----
@@ -145,13 +172,17 @@ def merge_moments(a: Moments, b: Moments) -> Moments:
     >>> merge_moments(chunk_moments(np.array([[1.0]])), chunk_moments(np.array([[3.0], [5.0]])))
     Moments(n=array(3.), mean=array([3.]), m2=array([[8.]]))
     """
+    _check_state("merge_moments", "a", a)
+    _check_state("merge_moments", "b", b)
     if a.mean.shape != b.mean.shape:
         raise ShapeError(
             f"merge_moments: got states of {a.mean.shape[-1]} and {b.mean.shape[-1]} columns, expected as many. "
             "Blocks must have the same columns."
         )
-    xp = namespace(a.mean)
-    owner = backend(a.mean)
+    owner = common_backend("merge_moments", a=a.mean, b=b.mean)
+    # a state from the host inside somebody's trace is a constant there
+    a, b = (s if backend(s.mean).name == owner.name else Moments(*map(owner.asarray, s)) for s in (a, b))
+    xp = namespace(a.mean, b.mean)
     with owner.quiet():
         n = a.n + b.n
         weight = b.n / xp.where(n > 0, n, xp.ones_like(n))
@@ -176,12 +207,18 @@ def finish_moments(state: Moments, *, ddof: float = 1) -> MomentsSummary:
     MomentsSummary(n, mean, variance, covariance), in the state's library, device and dtype. With n <= ddof variance
     and covariance are NaN; without rows the mean is too.
 
+    Raises
+    ------
+    DTypeError : `state` is no Moments, or `ddof` no number.
+
     Examples
     --------
     >>> import numpy as np
     >>> finish_moments(chunk_moments(np.array([[1.0], [3.0]]))).covariance
     array([[2.]])
     """
+    _check_state("finish_moments", "state", state)
+    ddof = _number("finish_moments", ddof)
     xp = namespace(state.mean)
     owner = backend(state.mean)
     nan = xp.full_like(state.n, math.nan)
@@ -203,6 +240,10 @@ def moments(*, ddof: float = 1) -> Reducer[Any, Moments, MomentsSummary]:
     -------
     Reducer of blocks (n, d) into a MomentsSummary.
 
+    Raises
+    ------
+    DTypeError : `ddof` is no number, before any data is read.
+
     Examples
     --------
     >>> import numpy as np
@@ -211,4 +252,4 @@ def moments(*, ddof: float = 1) -> Reducer[Any, Moments, MomentsSummary]:
     array([[1., 2.],
            [2., 4.]])
     """
-    return Reducer(chunk_moments, merge_moments, partial(finish_moments, ddof=ddof))
+    return Reducer(chunk_moments, merge_moments, partial(finish_moments, ddof=_number("moments", ddof)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -115,8 +116,12 @@ BAD_TEXT = {
     "inf": ("a,b,y\n1,2,0\n1,inf,1\n1,2,0\n1,1,1\n", "inf in column 'b', sample 1"),
     "one class": ("a,y\n1,3\n2,3\n", "one class"),
     "missing label": ("a,y\n1,0\n2,\n3,1\n4,1\n", "missing label in the target 'y', sample 1"),
-    "a regression target": ("a,y\n1,0.5\n2,0.7\n3,0.5\n4,0.7\n", "2 different values of 4"),
-    "an identifier": ("a,y\n1,u\n2,v\n3,w\n4,x\n", "4 different values of 4"),
+    "a regression target": (
+        "a,y\n1,0.5\n2,0.7\n3,0.5\n4,0.7\n",
+        "the value 0.5 in the target 'y' of .*expected class labels: whole numbers or words",
+    ),
+    "an identifier": ("a,y\n1,u\n2,v\n3,w\n4,x\n", "4 different labels in 4 rows"),
+    "halves": ("a,y\n" + "1,0.5\n2,1.5\n" * 30, "the value 0.5 in the target"),
 }
 
 
@@ -144,6 +149,14 @@ def test_the_column_named_in_an_error_counts_the_target(write) -> None:
 def test_a_target_that_is_not_there(write, target: str | int, message: str) -> None:
     with pytest.raises(DataError, match=message):
         load_table(write("a.csv", "a,b,y\n1,2,0\n3,4,1\n"), target)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_pipes_and_devices_are_called_so(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.csv")
+    for path in (tmp_path / "a.csv", Path("/dev/null")):
+        with pytest.raises(DataError, match=r"it is a pipe or a device.*Save the table to a file first\."):
+            load_table(path)
 
 
 def test_no_such_file_a_directory_and_an_unknown_kind(tmp_path: Path, write) -> None:

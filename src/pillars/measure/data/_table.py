@@ -50,9 +50,14 @@ def load_table(path: str | Path, target: str | int | None = None) -> Dataset:
     reader = _READERS.get(path.suffix.lower())
     if not path.exists():
         raise DataError(f"load_table: got path '{path}', expected a file; there is none. Check the path.")
-    if not path.is_file():
+    if path.is_dir():
         raise DataError(
             f"load_table: got path '{path}', expected a file; it is a directory. Name a file in it."
+        )
+    if not path.is_file():
+        raise DataError(
+            f"load_table: got path '{path}', expected a file; it is a pipe or a device, whose format no name tells. "
+            "Save the table to a file first."
         )
     if reader is None:
         raise DataError(
@@ -258,11 +263,16 @@ def _classes(path: Path, target: str, labels: Sequence[Any]) -> list[Any]:
             f"load_table: got one class, {_written(different[0])!r}, {where}, expected two or more. Name another "
             "column as the target."
         )
-    whole = all(isinstance(key, str) or key.is_integer() for key in different)
-    if not whole or 2 * len(different) > len(keys):
+    broken = next((key for key in different if isinstance(key, float) and not key.is_integer()), None)
+    if broken is not None:
         raise DataError(
-            f"load_table: got {len(different)} different values of {len(keys)} {where}, expected class labels, each "
-            "of them more than once. Name another column as the target, or bin this one."
+            f"load_table: got the value {broken:g} {where}, expected class labels: whole numbers or words. "
+            "Name another column as the target, or bin this one (or write its labels as words)."
+        )
+    if 2 * len(different) > len(keys):
+        raise DataError(
+            f"load_table: got {len(different)} different labels in {len(keys)} rows {where}, expected at most half as"
+            " many classes as rows. Name another column as the target, or bin this one."
         )
     return keys
 
