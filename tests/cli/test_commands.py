@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+import pillars
 from pillars import ShapeError, measure
 from pillars.backends import Availability, available
 from pillars.cli._app import app
+from pillars.measure._workloads import WORKLOADS
 
 runner = CliRunner()
 
@@ -27,6 +29,23 @@ def run(*arguments: str) -> Result:
 def process(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pillars.cli", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+def numbers(value: Any, name: str = "") -> Iterator[str]:
+    """The names of all fields that hold numbers."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from numbers(item, key)
+    elif isinstance(value, list):
+        for item in value:
+            yield from numbers(item, name)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield name
+
+
+@pytest.fixture(autouse=True)
+def _a_pipe_of_any_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
 
 
 @pytest.fixture
@@ -64,29 +83,78 @@ def test_backends_and_its_json() -> None:
     found = run("backends", "--json")
     assert found.exit_code == 0
     listed = json.loads(found.stdout)
+    assert listed["schema"] == "pillars.backends/1"
+    listed = listed["backends"]
     assert listed.keys() == states.keys()
     for name, state in states.items():
         assert listed[name]["usable"] == state.usable
         assert name in text.stdout
 
 
+@pytest.mark.parametrize("option", ["--backend", "--backends"])
 @pytest.mark.parametrize("name", ["numpy", "cupy", "jax"])
-def test_one_backend_and_the_status(name: str) -> None:
+def test_one_backend_and_the_status(name: str, option: str) -> None:
     usable = available()[name].usable
-    found = run("backends", "--backend", name, "--json")
-    assert list(json.loads(found.stdout)) == [name]
+    found = run("backends", option, name, "--json")
+    assert list(json.loads(found.stdout)["backends"]) == [name]
     assert found.exit_code == (0 if usable else 1)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [("--backends", "jax, numpy"), ("--backend", "jax", "--backend", "numpy"), ("--backend=jax,numpy",)],
+)
+def test_several_backends_in_either_spelling(options: tuple[str, ...]) -> None:
+    found = run("backends", *options, "--json")
+    assert list(json.loads(found.stdout)["backends"]) == ["jax", "numpy"]
+    assert found.exit_code == (0 if available()["jax"].usable else 1)
+
+
+@pytest.mark.parametrize("command", ["bench", "backends", "audit"])
+def test_help_documents_one_option_for_backends_and_its_default(command: str) -> None:
+    text = " ".join(run(command, "--help").stdout.replace("│", " ").split())
+    assert text.count("NAMES") == 1
+    assert "Default: all." in text
+
+
+def test_help_promises_what_the_bench_does() -> None:
+    text = run("bench", "--help").stdout
+    assert "the main operations" in text
+    assert "every operation" not in text
+
+
 def test_capabilities_cover_every_room() -> None:
-    rows = json.loads(run("backends", "--capabilities", "--json").stdout)
+    table = json.loads(run("backends", "--capabilities", "--json").stdout)
+    assert table["schema"] == "pillars.capabilities/1"
+    rows = table["rows"]
     named = {row["operation"] for row in rows}
     assert {"probability.softmax", "layers.linear", "calculus.mean_squared_error", "random.bits"} <= named
-    assert {row["level"] for row in rows} <= {"native", "generic", "no"}
+    assert {row["level"] for row in rows} <= set(table["levels"]) == {"native", "generic", "no"}
+    assert {row["feature"] for row in rows} == set(table["features"])
     assert all(row["reason"] for row in rows if row["level"] == "no")
+    assert {name: state["usable"] for name, state in table["backends"].items()} == {
+        name: state.usable for name, state in available().items()
+    }
     one = json.loads(run("backends", "--capabilities", "--json", "--backend", "numpy").stdout)
-    assert one == [row for row in rows if row["backend"] == "numpy"]
-    assert "probability.softmax" in run("backends", "--capabilities").stdout
+    assert one["rows"] == [row for row in rows if row["backend"] == "numpy"]
+
+
+def test_the_printed_table_is_of_what_can_be_imported() -> None:
+    rows = json.loads(run("backends", "--capabilities", "--json").stdout)["rows"]
+    lines = run("backends", "--capabilities").stdout.splitlines()
+    for operation, public in {row["operation"]: row["public"] for row in rows}.items():
+        assert sum(line.split()[:1] == [operation] for line in lines) == public, operation
+        room, _, name = operation.partition(".")
+        if f"pillars.{room}" in sys.modules:
+            assert public == hasattr(sys.modules[f"pillars.{room}"], name)
+    hidden = {row["operation"] for row in rows if not row["public"]}
+    assert "random.draw_normal" in hidden
+    assert f"{len(hidden)} inner steps that no room exports" in lines[-1]
+
+
+def test_the_version() -> None:
+    found = run("--version")
+    assert (found.exit_code, found.stdout) == (0, f"pillars {pillars.__version__}\n")
 
 
 MISUSE = {
@@ -95,14 +163,13 @@ MISUSE = {
         ("bench", "--backends", "numpy,tensorflow"),
         "got 'tensorflow', expected some of 'numpy'",
     ),
-    "both backend options": (("bench", "--backend", "numpy", "--backends", "jax"), "not both"),
     "no name in the list": (("bench", "--backends", ","), "names no backend"),
     "a target without data": (("bench", "--target", "y"), "--data"),
     "a file that is not there": (
         ("bench", "--data", "none.csv"),
         "'none.csv', expected a file; there is none",
     ),
-    "an unknown backend, of one": (("backends", "--backend", "torch"), "expected one of"),
+    "an unknown backend, of one": (("backends", "--backend", "torch"), "expected some of numpy, cupy"),
     "an unknown backend to audit": (("audit", "--backend", "torch"), "got 'torch'"),
 }
 
@@ -227,6 +294,20 @@ def test_the_quick_bench_whole_as_a_process() -> None:
     states = available()
     ran = [name for name, state in states.items() if state.usable]
     assert found["schema"] == "pillars.bench/1"
+    counted = {
+        "samples",
+        "inner",
+        "n",
+        "successes",
+        "steps",
+        "rows",
+        "features",
+        "classes",
+        "train",
+        "held_out",
+    }
+    counted |= {"disagreements", "cores", "threads"}
+    assert set(numbers(found)) - counted == set(found["units"])
     assert {state["name"]: state["ran"] for state in found["backends"]} == {
         n: s.usable for n, s in states.items()
     }
@@ -236,7 +317,7 @@ def test_the_quick_bench_whole_as_a_process() -> None:
     ]
     shares = {(run["accuracy"]["successes"], run["accuracy"]["n"]) for run in found["job"]["runs"]}
     assert len(shares) == 1
-    assert len(found["operations"]) == 2 * len(found["gradients"]) == 26 * len(ran)
+    assert len(found["operations"]) == 2 * len(found["gradients"]) == WORKLOADS * len(ran)
     for row in found["operations"]:
         assert row["error"] <= row["bound"]
         assert row["first"] > 0

@@ -11,7 +11,9 @@ from rich.console import Console
 
 from pillars.measure import Bench, OperationRow, Timing
 from pillars.report import print_bench
-from pillars.report._operations import faster
+from pillars.report._gradients import GRADIENT_LEGEND
+from pillars.report._job import JOB_LEGEND
+from pillars.report._operations import OPERATION_LEGEND, faster
 from pillars.report._summary import gradient_line, noise_line, speed_lines
 
 
@@ -57,19 +59,45 @@ def test_gradients_have_both_ways(printed: Callable[..., str], bench: Bench) -> 
     assert cells(row) == ["softmax", "64×10"] + 2 * ["2.2e-07", "40.0 ms", "2.2e-07", "120 ms", "hand 3.0×"]
 
 
-@pytest.mark.parametrize("width", [80, 100, 120, 160])
+@pytest.mark.parametrize("width", [64, 80, 100, 120, 160])
 def test_it_fits_and_every_row_stays(printed: Callable[..., str], bench: Bench, width: int) -> None:
     text = printed(print_bench, bench, width=width)
     lines = text.splitlines()
     assert max(map(len, lines)) <= width
     assert "…" not in text
+    assert [line for line in lines if line != line.rstrip()] == []
     for name in ("softmax", "linear", "mean_squared_error"):
         assert sum(line.split()[:1] == [name] for line in lines) == 4
     assert ("Columns that do not fit" in text) == (width < 160)
 
 
+@pytest.mark.parametrize("width", [20, 40])
+def test_where_nothing_fits_nothing_is_cut(printed: Callable[..., str], bench: Bench, width: int) -> None:
+    lines = printed(print_bench, bench, width=width).splitlines()
+    assert not any("…" in line for line in lines)
+    row = next(line for line in lines if line.startswith("softmax  ")).split()
+    assert row[1:] == ["1.2e-07", "10.0", "µs", "1.2e-07", "20.0", "µs"]
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_every_heading_that_needs_words_has_them_and_no_other(
+    printed: Callable[..., str], bench: Bench, width: int
+) -> None:
+    """A table's legend stands between its last row and the empty line after it."""
+    job, forward, gradients = printed(print_bench, bench, width=width).split("\n\n")[1:4]
+    for text, legend in ((job, JOB_LEGEND), (forward, OPERATION_LEGEND), (gradients, GRADIENT_LEGEND)):
+        flat = " ".join(text.split())
+        rows = [line for line in text.splitlines() if " · " not in line and ": " not in line]
+        for heading, meaning in legend.items():
+            named = any(f" {heading} " in f" {line} " for line in rows)
+            assert (f"{heading}: {meaning}" in flat) == named, heading
+    assert "even: the quartiles overlap" in forward.replace("\n", " ")
+    assert ("first: " in job) == (width > 80)
+    assert "again" not in job.partition("time: the whole descent again")[0]
+
+
 def test_times_line_up(printed: Callable[..., str], bench: Bench) -> None:
-    text = printed(print_bench, bench).partition("Operations")[2].partition("Value and")[0]
+    text = printed(print_bench, bench).partition("The main operations")[2].partition("Value and")[0]
     rows = [line for line in text.splitlines() if line.startswith(("softmax", "linear", "mean"))]
     assert len({row.index("s  ") for row in rows}) == 1
 
@@ -137,7 +165,7 @@ def test_one_backend_alone(printed: Callable[..., str], bench: Bench) -> None:
         job=bench.job._replace(runs=bench.job.runs[:2]),
     )
     text = printed(print_bench, alone)
-    assert "faster" not in text.partition("Operations")[2].partition("Value and")[0]
+    assert "faster" not in text.partition("The main operations")[2].partition("Value and")[0]
     assert "numpy agrees with the float64 reference: all 20 results" in text
 
 

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import errno
 import functools
-import json
 import os
 import sys
 import traceback
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
-from pkgutil import iter_modules
-from typing import Annotated, Any, ParamSpec
+from typing import Annotated, ParamSpec
 
 import typer
 
 from pillars._errors import PillarsError
-from pillars.backends import available, capabilities
+from pillars._version import __version__
+from pillars.backends import available
 
 __all__ = ["app"]
 
@@ -66,14 +64,32 @@ app = typer.Typer(
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON to standard output, and nothing else there.")]
-OneBackend = Annotated[str | None, typer.Option("--backend", help="This backend alone.", metavar="NAME")]
 Backends = Annotated[
-    str | None, typer.Option("--backends", help="Comma-separated: numpy,jax,cupy.", metavar="NAMES")
+    list[str] | None,
+    typer.Option(
+        "--backends",
+        "--backend",
+        help="Some of numpy,cupy,jax: with commas, or the option again. Default: all.",
+        metavar="NAMES",
+    ),
 ]
 
 
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"pillars {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _pillars() -> None:
+def _pillars(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="The version, and nothing else.", callback=_say_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
     """Keeps `pillars COMMAND` a group while there are few commands."""
 
 
@@ -81,10 +97,10 @@ def _pillars() -> None:
 @_told
 def bench(
     quick: Annotated[
-        bool, typer.Option("--quick", help="Fewer repeats, smaller sizes: about ten seconds.")
+        bool,
+        typer.Option("--quick", help="Fewer repeats, smaller sizes: under half a minute; without, over one."),
     ] = False,
     backends: Backends = None,
-    backend: OneBackend = None,
     data: Annotated[
         Path | None,
         typer.Option("--data", help="CSV, .npy or Parquet instead of the bundled digits.", metavar="FILE"),
@@ -101,8 +117,8 @@ def bench(
 ) -> None:
     """Whether the backends agree, which is faster, and what a hand-derived gradient saves.
 
-    Softmax regression on real data; then every operation: error against
-    float64, first call, transfer, steady state; then gradients.
+    Softmax regression on real data; then the main operations: error against
+    float64, first call, transfer, steady state; then their gradients.
 
     Exits with 1 where a result is further from the float64 reference than
     rounding explains.
@@ -113,7 +129,7 @@ def bench(
         raise typer.BadParameter("names a column of --data FILE, and there is none", param_hint="--target")
     problem = measure.load_table(data, target) if data is not None else measure.load_digits()
     with report.progress_bar() as progress:
-        found = measure.run_bench(problem, _names(backends, backend), quick=quick, progress=progress)
+        found = measure.run_bench(problem, _names(backends), quick=quick, progress=progress)
     if as_json:
         typer.echo(measure.as_json(found))
     else:
@@ -128,69 +144,53 @@ def backends(
     show_capabilities: Annotated[
         bool, typer.Option("--capabilities", help="What each operation can do on each backend.")
     ] = False,
-    backend: OneBackend = None,
+    backends: Backends = None,
     as_json: AsJson = False,
 ) -> None:
-    """What is usable here, and why the rest is not. Exits with 1 where the backend asked for is not usable."""
-    from pillars import report
+    """What is usable here, and why the rest is not. Exits with 1 where a backend asked for is not usable."""
+    from pillars import measure, report
 
+    asked = _names(backends)
     states = available()
-    wanted = _known(backend, states)
-    states = {name: states[name] for name in wanted}
+    for name in asked or ():
+        if name not in states:
+            hint = f"got {name!r}, expected some of {', '.join(states)}"
+            raise typer.BadParameter(hint, param_hint="--backends")
+    states = {name: states[name] for name in asked or states}
     console = report.output_console()
     if show_capabilities:
-        rows = [row for row in _capabilities() if row.backend in wanted]
+        table = measure.capability_table(list(states))
         if as_json:
-            typer.echo(json.dumps([row._asdict() for row in rows], indent=1))
+            typer.echo(measure.as_json(table))
         else:
-            report.print_capabilities(console, rows)
+            report.print_capabilities(console, table)
     elif as_json:
-        typer.echo(json.dumps({name: state._asdict() for name, state in states.items()}, indent=1))
+        typer.echo(measure.as_json({"schema": measure.BACKENDS, "backends": states}))
     else:
         report.print_backends(console, states)
-    if backend is not None and not states[backend].usable:
+    if asked is not None and not all(state.usable for state in states.values()):
         raise typer.Exit(FINDINGS)
 
 
 @app.command()
 @_told
-def audit(backends: Backends = None, backend: OneBackend = None, as_json: AsJson = False) -> None:
+def audit(backends: Backends = None, as_json: AsJson = False) -> None:
     """Hand-derived gradients against autodiff, complex step and finite differences. Exits with 1 where one is off."""
     from pillars import measure, report
 
-    states = measure.backend_states(_names(backends, backend))
-    rows = measure.audit([state.name for state in states if state.ran])
+    found = measure.run_audit(_names(backends))
     if as_json:
-        typer.echo(measure.as_json({"backends": states, "rows": rows}))
+        typer.echo(measure.as_json(found))
     else:
-        report.print_audit(report.output_console(), rows, states)
-    if any(row.ok is False for row in rows):
+        report.print_audit(report.output_console(), found)
+    if any(row.ok is False for row in found.rows):
         raise typer.Exit(FINDINGS)
 
 
-def _names(several: str | None, one: str | None) -> list[str] | None:
-    if several is not None and one is not None:
-        raise typer.BadParameter("give --backend or --backends, not both", param_hint="--backend")
-    given = several if several is not None else one
-    if given is None:
+def _names(given: list[str] | None) -> list[str] | None:
+    if not given:
         return None
-    names = [name.strip() for name in given.split(",") if name.strip()]
+    names = [name.strip() for part in given for name in part.split(",") if name.strip()]
     if not names:
         raise typer.BadParameter("names no backend", param_hint="--backends")
     return names
-
-
-def _known(one: str | None, states: dict[str, Any]) -> list[str]:
-    if one is None:
-        return list(states)
-    if one not in states:
-        raise typer.BadParameter(f"got {one!r}, expected one of {', '.join(states)}", param_hint="--backend")
-    return [one]
-
-
-def _capabilities() -> list[Any]:
-    # the table lists the records of rooms that have been imported
-    for room in iter_modules([str(Path(__file__).parents[1])]):
-        if room.ispkg and room.name not in ("cli", "report", "measure"):
-            import_module(f"pillars.{room.name}")
-    return list(capabilities())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pillars.measure._audit import AuditRow, audit
+from pillars.measure._audit import Audit, AuditRow, AuditState, audit, run_audit
 from pillars.measure._bench import backend_states, run_bench
+from pillars.measure._capabilities import CapabilityRow, CapabilityTable, capability_table
 from pillars.measure._environment import Environment, environment
 from pillars.measure._interval import Proportion, wilson_interval
 from pillars.measure._job import run_job
@@ -17,14 +18,20 @@ from pillars.measure._results import (
     Side,
     as_json,
 )
+from pillars.measure._schema import BACKENDS
 from pillars.measure._timing import Candidate, Timing, first_call, race, summarise
 from pillars.measure.data import DataError, Dataset, load_digits, load_table
 
 __all__ = [
+    "BACKENDS",
+    "Audit",
     "AuditRow",
+    "AuditState",
     "BackendState",
     "Bench",
     "Candidate",
+    "CapabilityRow",
+    "CapabilityTable",
     "DataError",
     "Dataset",
     "Environment",
@@ -38,11 +45,13 @@ __all__ = [
     "as_json",
     "audit",
     "backend_states",
+    "capability_table",
     "environment",
     "first_call",
     "load_digits",
     "load_table",
     "race",
+    "run_audit",
     "run_bench",
     "run_job",
     "summarise",

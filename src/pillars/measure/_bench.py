@@ -1,4 +1,4 @@
-"""The whole bench: the real job, then every tenant, on every backend that runs here."""
+"""The whole bench: the real job, then the main operations, on every backend that runs here."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from pillars.measure._gradients import measure_gradient
 from pillars.measure._job import run_job
 from pillars.measure._parity import Pace, measure_operation
 from pillars.measure._precision import product_precision
-from pillars.measure._results import SCHEMA, BackendState, Bench, GradientRow, Job, OperationRow
-from pillars.measure._workloads import workloads
+from pillars.measure._results import BackendState, Bench, GradientRow, Job, OperationRow
+from pillars.measure._schema import BENCH
+from pillars.measure._workloads import WORKLOADS, workloads
 from pillars.measure.data import Dataset, load_digits
 
 __all__ = ["backend_states", "findings", "run_bench"]
@@ -57,13 +58,14 @@ def run_bench(
     quick: bool = False,
     progress: Progress = lambda what, fraction: None,
 ) -> Bench:
-    """Run the job and the tenants on every usable backend.
+    """Run the job and the main operations on every usable backend.
 
     Parameters
     ----------
     data : a classification problem; None: the bundled digits.
     backends : names; None: all that there are. One that is not usable is reported as not run, with its reason.
-    quick : fewer repeats, smaller "large" sizes, gradients at those only: seconds instead of a minute.
+    quick : fewer repeats, smaller "large" sizes, gradients at those only: under half a minute instead of more
+        than one.
     progress : called with what comes next and the fraction done.
 
     Returns
@@ -75,7 +77,7 @@ def run_bench(
     states = backend_states(backends)
     names = [state.name for state in states if state.ran]
     pace = Pace(rounds=1, samples=5, min_time=0.001, pause=0.01) if quick else Pace()
-    done, total = 0.0, 8.0 + 26.0
+    done, total = 0.0, 8.0 + WORKLOADS
 
     def step(what: str, by: float = 0.0) -> None:
         nonlocal done
@@ -99,7 +101,7 @@ def run_bench(
             gradients += measure_gradient(workload, names, pace)
     step("done")
     return Bench(
-        schema=SCHEMA,
+        schema=BENCH,
         quick=quick,
         environment=where,
         backends=states,

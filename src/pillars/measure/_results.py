@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from pillars.measure._environment import Environment
 from pillars.measure._interval import Proportion
+from pillars.measure._schema import BENCH_UNITS
 from pillars.measure._timing import Timing
 
 __all__ = [
@@ -22,8 +23,6 @@ __all__ = [
     "Side",
     "as_json",
 ]
-
-SCHEMA = "pillars.bench/1"
 
 
 class BackendState(NamedTuple):
@@ -157,7 +156,13 @@ class GradientRow(NamedTuple):
 
 
 class Bench(NamedTuple):
-    """Everything one run of `pillars bench` found."""
+    """Everything one run of `pillars bench` found.
+
+    Attributes
+    ----------
+    schema : of the JSON; it changes when a reader of the old one would break.
+    units : field -> unit, for the numbers in the JSON.
+    """
 
     schema: str
     quick: bool
@@ -168,6 +173,7 @@ class Bench(NamedTuple):
     gradients: tuple[GradientRow, ...]
     findings: tuple[str, ...]
     seconds: float
+    units: Mapping[str, str] = BENCH_UNITS
 
 
 def as_json(result: Any) -> str:

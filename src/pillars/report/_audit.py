@@ -1,22 +1,56 @@
-"""The gradient audit: a row an operation, backend and method."""
+"""The gradient audit: a row an operation and backend, a column a method."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
-from pillars.measure import AuditRow, BackendState
-from pillars.report._console import plain_table
+from pillars.measure import Audit, AuditRow
+from pillars.report._console import legend_of, plain_table, put
 from pillars.report._units import error
 
 __all__ = ["print_audit"]
 
+_LEGEND = {
+    "autodiff, complex step, central": "the hand-derived gradient's distance from that method, relative",
+    "taylor": "how far the remainder's order is below 2",
+    "-": "does not apply, counted below",
+}
 
-def print_audit(console: Console, rows: Sequence[AuditRow], states: Sequence[BackendState] = ()) -> None:
-    """Errors by operation, a column a method; what failed and what did not apply is listed with its note."""
+
+def print_audit(console: Console, audit: Audit) -> None:
+    """Errors by operation, a column a method; what failed and why the rest did not apply is listed."""
+    rows = audit.rows
     methods = list(dict.fromkeys(row.method for row in rows))
+    put(console, _table(rows, methods))
+    shown = [method.replace("_", " ") for method in methods]
+    put(console, legend_of(_LEGEND, [*shown, "-"]), "dim")
+    failed = [row for row in rows if row.ok is False]
+    skipped = [row for row in rows if row.ok is None]
+    put(console)
+    for row in failed:
+        bound = f"error {error(row.error)}, tolerance {error(row.tolerance)}"
+        words = f"{row.operation} ({row.backend}, {row.method}): {bound}. {row.note}".rstrip()
+        put(console, Text.assemble(("✘ ", "red"), words))
+    for reason in _reasons(skipped):
+        put(console, Text.assemble(("- ", "yellow"), reason))
+    for state in audit.backends:
+        if state.ran:
+            put(console, f"{state.name}: in {state.dtype}")
+        else:
+            put(console, Text.assemble(state.name, (" not run: ", "yellow"), state.reason))
+    checked = len(rows) - len(skipped)
+    apart = f"; {len(skipped)} do not apply" if skipped else ""
+    if failed:
+        put(console, f"✘ {len(failed)} of {checked} gradient checks failed{apart}.", "bold red")
+    else:
+        put(console, f"✔ All {checked} gradient checks hold{apart}.", "bold green")
+
+
+def _table(rows: Sequence[AuditRow], methods: Sequence[str]) -> Table:
     grid: dict[tuple[str, str], dict[str, AuditRow]] = {}
     for row in rows:
         grid.setdefault((row.operation, row.backend), {})[row.method] = row
@@ -30,28 +64,21 @@ def print_audit(console: Console, rows: Sequence[AuditRow], states: Sequence[Bac
         cells = [_cell(found.get(method)) for method in methods]
         table.add_row(Text(operation if operation != previous else "", style="bold"), backend, *cells)
         previous = operation
-    console.print(table)
-    note = "taylor: how far the remainder's order is below 2; the others: relative error; - does not apply"
-    console.print(Text(note, style="dim"))
-    failed = [row for row in rows if row.ok is False]
-    skipped = [row for row in rows if row.ok is None]
-    console.print()
-    for row in failed:
-        bound = f"error {error(row.error)}, tolerance {error(row.tolerance)}"
-        console.print(
-            Text.assemble(
-                ("✘ ", "red"), f"{row.operation} ({row.backend}, {row.method}): {bound}. {row.note}".rstrip()
-            )
-        )
-    checked = len(rows) - len(skipped)
-    apart = f"; {len(skipped)} do not apply" if skipped else ""
-    for state in states:
-        if not state.ran:
-            console.print(Text.assemble(state.name, (" not run: ", "yellow"), state.reason))
-    if failed:
-        console.print(Text(f"✘ {len(failed)} of {checked} gradient checks failed{apart}.", style="bold red"))
-    else:
-        console.print(Text(f"✔ All {checked} gradient checks hold{apart}.", style="bold green"))
+    return table
+
+
+def _reasons(skipped: Sequence[AuditRow]) -> list[str]:
+    """Why methods did not apply, the most frequent first: what follows a note's colon is one operation's own."""
+    places: dict[tuple[str, str], list[str]] = {}
+    for row in skipped:
+        told = row.method.replace("_", " "), row.note.partition(":")[0]
+        places.setdefault(told, []).append(row.operation)
+    said = []
+    for (method, reason), operations in sorted(places.items(), key=lambda item: -len(item[1])):
+        named = list(dict.fromkeys(operations))
+        few = ", ".join(named[:3]) + (f" and {len(named) - 3} more" if len(named) > 3 else "")
+        said.append(f"{len(operations)} × {method}: {reason} ({few})")
+    return said
 
 
 def _cell(row: AuditRow | None) -> Text:

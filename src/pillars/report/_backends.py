@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
-from pillars.report._console import plain_table
+from pillars.measure import CapabilityRow, CapabilityTable
+from pillars.report._console import legend_of, plain_table, put
 
 __all__ = ["print_backends", "print_capabilities"]
 
-_LEVELS = {"native": ("native", "green"), "generic": ("generic", "default"), "no": ("no", "yellow")}
+_STYLES = {"native": "green", "generic": "default", "no": "yellow"}
+
+_Cells = dict[str, dict[tuple[str, str], CapabilityRow]]  # operation -> (backend, feature) -> cell
+
+
+class _Group(NamedTuple):
+    """Features of a backend that go equally far on each operation, and whether that is equally far on all."""
+
+    backend: str
+    features: tuple[str, ...]
+    alike: bool
 
 
 def print_backends(console: Console, found: Mapping[str, Any]) -> None:
@@ -25,42 +37,90 @@ def print_backends(console: Console, found: Mapping[str, Any]) -> None:
         mark = Text("usable", style="green") if state.usable else Text("not usable", style="yellow")
         where = ", ".join(state.devices) if state.usable else state.reason
         table.add_row(Text(name, style="bold"), mark, state.version or "-", Text(where))
-    console.print(table)
+    put(console, table)
     usable = [name for name, state in found.items() if state.usable]
-    console.print()
-    console.print(f"{len(usable)} of {len(found)} backends usable here: {', '.join(usable) or 'none'}.")
+    put(console)
+    put(console, f"{len(usable)} of {len(found)} backends usable here: {', '.join(usable) or 'none'}.")
 
 
-def print_capabilities(console: Console, rows: Sequence[Any]) -> None:
-    """A row an operation and backend, a column a feature; every "no" has its reason underneath."""
-    features = list(dict.fromkeys(row.feature for row in rows))
-    levels: dict[tuple[str, str], dict[str, str]] = {}
-    reasons: dict[str, list[str]] = {}
+def print_capabilities(console: Console, table: CapabilityTable) -> None:
+    """A row an operation, columns by backend for what differs between operations; what does not, in words."""
+    rows = [row for row in table.rows if row.public]
+    cells: _Cells = {}
     for row in rows:
-        levels.setdefault((row.operation, row.backend), {})[row.feature] = row.level
-        if row.level == "no" and row.reason:
-            reasons.setdefault(row.reason, []).append(f"{row.operation} ({row.backend}, {row.feature})")
-    table = plain_table()
-    for heading in ("operation", "backend", *features):
-        table.add_column(heading, no_wrap=True)
-    previous = ""
-    for (operation, backend), found in levels.items():
-        cells = [
-            Text(*_LEVELS.get(found.get(feature, ""), (found.get(feature, "-"), "dim")))
-            for feature in features
-        ]
-        table.add_row(Text(operation if operation != previous else "", style="bold"), backend, *cells)
-        previous = operation
-    console.print(table)
-    if reasons:
-        console.print()
-    for reason, places in reasons.items():
-        shown = ", ".join(places[:3]) + (f" and {len(places) - 3} more" if len(places) > 3 else "")
-        console.print(Text.assemble(("no: ", "yellow"), f"{reason}: {shown}"))
-    counts = {level: sum(row.level == level for row in rows) for level in _LEVELS}
-    console.print()
-    console.print(
-        f"{len({row.operation for row in rows})} operations: "
-        + ", ".join(f"{number} {level}" for level, number in counts.items())
-        + "."
+        cells.setdefault(row.operation, {})[row.backend, row.feature] = row
+    groups = [group for name in table.backends for group in _groups(cells, name)]
+    put(console, _capability_table(cells, [group for group in groups if not group.alike]))
+    put(console)
+    for name, state in table.backends.items():
+        said = [f"not usable here ({state.reason})"] if not state.usable else []
+        alike = [_in_words(cells, group) for group in groups if group.alike and group.backend == name]
+        said += [f"on every operation {', '.join(alike)}"] if alike else []
+        put(console, Text.assemble((name, "bold"), f": {'; '.join(said)}"))
+    _put_reasons(console, cells, groups)
+    put(console)
+    levels = {level: sum(row.level == level for row in rows) for level in _STYLES}
+    for words, shown in (
+        (table.levels, {row.level for row in rows}),
+        (table.features, {r.feature for r in rows}),
+    ):
+        put(console, legend_of(words, shown), "dim")
+    inner = len({row.operation for row in table.rows if not row.public})
+    apart = f"; {inner} inner steps that no room exports are in --json alone" if inner else ""
+    counted = ", ".join(f"{number} {level}" for level, number in levels.items())
+    put(console, f"{len(cells)} operations: {counted}{apart}.")
+
+
+def _groups(cells: _Cells, backend: str) -> list[_Group]:
+    features = dict.fromkeys(
+        feature for found in cells.values() for home, feature in found if home == backend
     )
+    together: dict[tuple[str, ...], list[str]] = {}
+    for feature in features:
+        together.setdefault(tuple(found[backend, feature].level for found in cells.values()), []).append(
+            feature
+        )
+    return [_Group(backend, tuple(named), len(set(levels)) == 1) for levels, named in together.items()]
+
+
+def _capability_table(cells: _Cells, groups: list[_Group]) -> Table:
+    table = plain_table()
+    table.add_column("operation", no_wrap=True)
+    tallest = max((len(group.features) for group in groups), default=0)
+    previous = ""
+    for group in groups:
+        name = group.backend if group.backend != previous else ""
+        table.add_column(
+            Text.assemble(
+                (name, "bold"), "\n" * (1 + tallest - len(group.features)), "\n".join(group.features)
+            ),
+            no_wrap=True,
+        )
+        previous = group.backend
+    for operation, found in cells.items():
+        levels = [found[group.backend, group.features[0]].level for group in groups]
+        table.add_row(operation, *[Text(level, style=_STYLES.get(level, "")) for level in levels])
+    return table
+
+
+def _in_words(cells: _Cells, group: _Group) -> str:
+    said = [found[group.backend, feature] for found in cells.values() for feature in group.features]
+    reasons = {cell.reason for cell in said}
+    why = f" ({reasons.pop()})" if len(reasons) == 1 else ""
+    return f"{' and '.join(group.features)} {said[0].level}{why}"
+
+
+def _put_reasons(console: Console, cells: _Cells, groups: list[_Group]) -> None:
+    """Why not, for each "no" that `_in_words` has not explained."""
+    places: dict[str, dict[str, list[str]]] = {}
+    for group in groups:
+        for operation, found in cells.items() if not group.alike else ():
+            for cell in (found[group.backend, feature] for feature in group.features):
+                if cell.level == "no":
+                    places.setdefault(cell.reason, {}).setdefault(
+                        f"{cell.feature} of {operation}", []
+                    ).append(cell.backend)
+    for reason, where in places.items():
+        listed = [f"{what} ({', '.join(homes)})" for what, homes in where.items()]
+        shown = ", ".join(listed[:3]) + (f" and {len(listed) - 3} more" if len(listed) > 3 else "")
+        put(console, Text.assemble(("no: ", "yellow"), f"{shown}: {reason}"))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.text import Text
 
 from pillars.measure import Bench
-from pillars.report._console import show
-from pillars.report._gradients import gradient_table
-from pillars.report._job import job_note, job_table, job_title
-from pillars.report._operations import operation_table
+from pillars.report._console import put, show
+from pillars.report._gradients import GRADIENT_LEGEND, gradient_table
+from pillars.report._job import JOB_LEGEND, job_note, job_table, job_title
+from pillars.report._operations import OPERATION_LEGEND, operation_table
 from pillars.report._summary import gradient_line, noise_line, speed_lines, verdict
 
 __all__ = ["print_bench"]
@@ -20,35 +20,35 @@ _SHOWN = 12  # findings; when a whole backend is broken every row is one
 def print_bench(console: Console, bench: Bench) -> None:
     """All of it, the verdict last. Columns that do not fit the terminal are left out, and that is said."""
     names = [state.name for state in bench.backends if state.ran]
-    console.print(_header(bench))
-    console.print()
-    show(console, job_title(bench.job), lambda level: job_table(bench.job, level), job_note(bench.job))
+    for line in _header(bench):
+        put(console, line)
+    put(console)
+    job = bench.job
+    show(console, job_title(job), lambda level: job_table(job, level), JOB_LEGEND, job_note(job))
     show(
         console,
-        "Operations, forward, float32",
+        "The main operations, forward, float32",
         lambda level: operation_table(bench.operations, names, level),
-        "error: max |y − y64| / max |y64| against the float64 body · first: compilation included · copy: inputs from"
-        " the host · time: median of the steady state, ± the distance of its quartiles",
+        OPERATION_LEGEND,
     )
     show(
         console,
         "Value and gradient, float32: the hand-derived rule against autodiff of the body",
         lambda level: gradient_table(bench.gradients, names, level),
-        "error: against autodiff in float64 on NumPy, the worst of the arguments",
+        GRADIENT_LEGEND,
     )
-    for line in (*speed_lines(bench), gradient_line(bench), noise_line(bench)):
-        if line:
-            console.print(line)
+    for said in (*speed_lines(bench), gradient_line(bench), noise_line(bench)):
+        if said:
+            put(console, said)
     for finding in bench.findings[:_SHOWN]:
-        console.print(Text.assemble(("✘ ", "red"), finding))
+        put(console, Text.assemble(("✘ ", "red"), finding))
     if len(bench.findings) > _SHOWN:
-        console.print(
-            Text.assemble(("✘ ", "red"), f"and {len(bench.findings) - _SHOWN} more: all of them in --json")
-        )
-    console.print(verdict(bench))
+        more = f"and {len(bench.findings) - _SHOWN} more: all of them in --json"
+        put(console, Text.assemble(("✘ ", "red"), more))
+    put(console, verdict(bench))
 
 
-def _header(bench: Bench) -> Group:
+def _header(bench: Bench) -> list[Text]:
     where = bench.environment
     versions = ", ".join(f"{name} {version}" for name, version in where.packages.items())
     lines = [
@@ -68,4 +68,4 @@ def _header(bench: Bench) -> Group:
             lines.append(Text.assemble((f"{state.name:<6}", "bold"), f" {what}"))
         else:
             lines.append(Text.assemble((f"{state.name:<6}", "bold"), (" not run: ", "yellow"), state.reason))
-    return Group(*lines)
+    return lines

@@ -12,7 +12,13 @@ from pillars.report._console import plain_table
 from pillars.report._operations import faster
 from pillars.report._units import duration, error, times
 
-__all__ = ["gradient_table"]
+__all__ = ["GRADIENT_LEGEND", "gradient_table"]
+
+GRADIENT_LEGEND = {
+    "error": "against autodiff in float64 on NumPy, the worst of the arguments",
+    "time": "value and gradient together, median of the steady state",
+    "faster": "hand or auto, and by how much; even: the quartiles overlap, or under 5% apart",
+}
 
 
 def gradient_table(rows: Sequence[GradientRow], names: Sequence[str], level: int = 0) -> Table:
@@ -22,8 +28,10 @@ def gradient_table(rows: Sequence[GradientRow], names: Sequence[str], level: int
     if level < 2:
         table.add_column("inputs", no_wrap=True, style="dim")
     for name in names:
-        table.add_column(Text.assemble((name, "bold"), "\nby hand\nerror"), justify="right", no_wrap=True)
-        table.add_column("\n\ntime", justify="right", no_wrap=True)
+        if level < 3:
+            table.add_column(Text.assemble((name, "bold"), "\nby hand\nerror"), justify="right", no_wrap=True)
+        first = Text.assemble((name, "bold"), "\nby hand\ntime") if level > 2 else "\n\ntime"
+        table.add_column(first, justify="right", no_wrap=True)
         if level < 1:
             table.add_column("\nautodiff\nerror", justify="right", no_wrap=True)
         table.add_column("\n\ntime" if level < 1 else "\nautodiff\ntime", justify="right", no_wrap=True)
@@ -41,14 +49,19 @@ def gradient_table(rows: Sequence[GradientRow], names: Sequence[str], level: int
         if level < 2:
             cells.append(next(iter(found.values())).shape)
         for name in names:
-            cells += _cells(found[name], level) if name in found else [""] * (5 - level)
+            cells += _cells(found[name], level) if name in found else [""] * _columns(level)
         table.add_row(*cells)
     return table
 
 
+def _columns(level: int) -> int:
+    return 2 + (level < 3) + (level < 1) + (level < 2)
+
+
 def _cells(row: GradientRow, level: int) -> list[Text | str]:
     best, ratio = faster({"hand": row.hand.steady, "auto": row.autodiff.steady})
-    cells: list[Text | str] = [_error(row.hand), _time(row.hand, best == "hand")]
+    cells: list[Text | str] = [_error(row.hand)] if level < 3 else []
+    cells.append(_time(row.hand, best == "hand"))
     if level < 1:
         cells.append(_error(row.autodiff))
     cells.append(_time(row.autodiff, best == "auto"))

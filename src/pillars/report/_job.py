@@ -9,7 +9,18 @@ from pillars.measure import Job, Proportion
 from pillars.report._console import plain_table
 from pillars.report._units import duration, error, percent
 
-__all__ = ["job_note", "job_table", "job_title"]
+__all__ = ["JOB_LEGEND", "job_note", "job_table", "job_title"]
+
+JOB_LEGEND = {
+    "held out": "right classes on rows not trained on",
+    "95% interval": "Wilson's",
+    "loss": "of the rows trained on, after the last step",
+    "loss off": "distance from the float64 reference, ≤ what rounding allows",
+    "weights off": "relative distance of all weights from the reference's, ≤ what rounding allows",
+    "first": "the whole descent, compilation included",
+    "time": "the whole descent again, median",
+    "±": "the distance of its quartiles",
+}
 
 
 def job_table(job: Job, level: int = 0) -> Table:
@@ -23,12 +34,12 @@ def job_table(job: Job, level: int = 0) -> Table:
         ("backend", 9, "float64"),
         ("gradient", 9, "reference"),
         ("held out", 9, _share(right)),
-        ("95% interval", 9, _interval(right)),
+        ("95% interval", 3, _interval(right)),
         ("loss", 1, f"{job.reference.loss:.6f}"),
         ("loss off", 2, bounds[0]),
-        ("weights off", 9, bounds[1]),
+        ("weights off", 4, bounds[1]),
         ("first", 1, ""),
-        ("again", 9, ""),
+        ("time", 9, ""),
         ("±", 2, ""),
     ]
     kept = [i for i, (_, last, _) in enumerate(columns) if level < last]

@@ -11,7 +11,16 @@ from pillars.measure import OperationRow, Timing
 from pillars.report._console import plain_table
 from pillars.report._units import duration, error, percent, times
 
-__all__ = ["by_operation", "faster", "operation_table"]
+__all__ = ["OPERATION_LEGEND", "by_operation", "faster", "operation_table"]
+
+OPERATION_LEGEND = {
+    "error": "max |y − y64| / max |y64| against the float64 body",
+    "first": "compilation included",
+    "copy": "inputs from the host",
+    "time": "median of the steady state",
+    "±": "the distance of its quartiles",
+    "faster": "the fastest, and by how much; even: the quartiles overlap, or under 5% apart",
+}
 
 
 def operation_table(rows: Sequence[OperationRow], names: Sequence[str], level: int = 0) -> Table:
@@ -30,7 +39,7 @@ def operation_table(rows: Sequence[OperationRow], names: Sequence[str], level: i
         table.add_column("\ntime", justify="right", no_wrap=True)
         if level < 2:
             table.add_column("\n±", justify="right", no_wrap=True, style="dim")
-    if len(names) > 1:
+    if len(names) > 1 and level < 3:
         table.add_column("\nfaster", no_wrap=True)
     size = ""
     for (new, operation), found in by_operation(rows).items():
@@ -43,7 +52,7 @@ def operation_table(rows: Sequence[OperationRow], names: Sequence[str], level: i
             cells.append(next(iter(found.values())).shape)
         for name in names:
             cells += _cells(found.get(name), name == best, name in copied, level)
-        if len(names) > 1:
+        if len(names) > 1 and level < 3:
             cells.append(Text(f"{best} {times(ratio)}", style="green") if best else Text("even", style="dim"))
         table.add_row(*cells)
     return table
