@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,11 @@ def wave(z: Any) -> Any:
 def wave_gradient(z: Any) -> Any:
     xp = namespace(z)
     return xp.sin(z) + z * xp.cos(z)
+
+
+def numpy_only(variant: Variant) -> None:
+    if variant.library != "numpy":
+        pytest.skip("not applicable: said of NumPy arrays")
 
 
 def by_method(check: GradientCheck) -> dict[str, CheckRow]:
@@ -104,6 +111,136 @@ def test_an_ill_conditioned_right_gradient_is_not_accused(variant: Variant, draw
 
     found = check_gradient(f, put(variant, draw.normal(5)), put(variant, matrix), gradient=gradient)
     assert found.ok is True, str(found)
+
+
+def _sinc_gradient(w: Any) -> Any:
+    xp = namespace(w)
+    return xp.cos(w) / w - xp.sin(w) / w**2
+
+
+def test_gradients_whose_formulas_round_are_not_accused(variant: Variant) -> None:
+    numpy_only(variant)
+    w = np.random.default_rng(0).standard_normal(40)
+    z = np.random.default_rng(1).standard_normal(6) * 10.0 ** np.random.default_rng(1).integers(-3, 3, 6)
+    cases: list[tuple[Any, Any, Any]] = [
+        (lambda w: np.sum(np.tanh(100 * w)), lambda w: 100 * (1 - np.tanh(100 * w) ** 2), w),
+        (lambda w: np.sum(np.sin(w) / w), _sinc_gradient, z),
+        # rounds to 1.5e-8 inside, however small its result
+        (lambda w: np.sum(np.sin(w) + 1e8 - 1e8), np.cos, np.full(3, 1e-7)),
+        (lambda w: np.sum(np.sin(w) + 1e12 - 1e12), np.cos, w[:3]),
+    ]
+    for f, gradient, at in cases:
+        found = check_gradient(f, at, gradient=gradient)
+        assert found.ok is True, str(found)
+        assert check_gradient(f, at, gradient=lambda w, right=gradient: 1.1 * right(w)).ok is False
+
+
+def test_structure_far_below_one_is_seen(variant: Variant, draw: Draw) -> None:
+    xp = variant.xp
+    small = put(variant, 1e-7 * draw.normal(40))
+    beside = put(variant, draw.normal(40))
+
+    def norm(w: Any) -> Any:
+        return xp.sqrt(xp.sum(w * w))
+
+    def cosine(w: Any) -> Any:
+        return xp.sum(w * beside) / (norm(w) * norm(beside))
+
+    def cosine_gradient(w: Any) -> Any:
+        return beside / (norm(w) * norm(beside)) - cosine(w) * w / norm(w) ** 2
+
+    cases = [
+        (lambda w: xp.sum(xp.abs(w)), xp.sign),
+        (lambda w: xp.sum(xp.maximum(w, 0 * w) ** 2), lambda w: 2 * xp.maximum(w, 0 * w)),
+        (norm, lambda w: w / norm(w)),
+        (xp.std, lambda w: (w - xp.mean(w)) / (w.size * xp.std(w))),
+        (cosine, cosine_gradient),
+    ]
+    for f, gradient in cases:
+        found = check_gradient(f, small, gradient=gradient)
+        assert found.ok is True, str(found)
+    wrong = check_gradient(norm, small, gradient=lambda w: w / (2 * norm(w)), methods=["central"])
+    assert wrong.ok is False, str(wrong)
+
+
+@pytest.mark.parametrize(("scale", "n", "dtype"), [(1e-6, 40, np.float64), (1e-4, 50, np.float32)])
+def test_absolute_values_of_small_numbers_are_not_accused(
+    variant: Variant, scale: float, n: int, dtype: Any
+) -> None:
+    numpy_only(variant)
+    for seed in range(5):
+        w = (scale * np.random.default_rng(seed).standard_normal(n)).astype(dtype)
+        found = check_gradient(lambda w: np.sum(np.abs(w)), w, gradient=np.sign)
+        assert found.ok is True, f"seed {seed}: {found}"
+
+
+# ------------------------------------------------------------------------------------------ drawn functions and faults
+def _norm(w: Any) -> Any:
+    return np.sqrt(np.sum(w * w))
+
+
+def _softmax(w: Any) -> Any:
+    return np.exp(w - np.max(w)) / np.sum(np.exp(w - np.max(w)))
+
+
+FUNCTIONS: dict[str, tuple[Any, Any]] = {
+    "wave": (lambda w: np.sum(w * np.sin(w)), wave_gradient),
+    "cube": (lambda w: np.sum(w**3), lambda w: 3 * w**2),
+    "abs": (lambda w: np.sum(np.abs(w)), np.sign),
+    "relu squared": (lambda w: np.sum(np.maximum(w, 0) ** 2), lambda w: 2 * np.maximum(w, 0)),
+    "steep tanh": (lambda w: np.sum(np.tanh(100 * w)), lambda w: 100 * (1 - np.tanh(100 * w) ** 2)),
+    "norm": (_norm, lambda w: w / _norm(w)),
+    "logsumexp": (lambda w: np.max(w) + np.log(np.sum(np.exp(w - np.max(w)))), _softmax),
+    "log": (lambda w: np.sum(np.log(np.abs(w))), lambda w: 1 / w),
+    "max": (np.max, lambda w: (w == np.max(w)) * 1.0),
+    "rational": (lambda w: np.sum(1 / (1 + w * w)), lambda w: -2 * w / (1 + w * w) ** 2),
+    "offset": (lambda w: 3 * np.sum(w) + 1e6, lambda w: 0 * w + 3),
+    "tiny": (lambda w: np.sum(1e-7 * w), lambda w: 0 * w + 1e-7),
+}
+
+
+def _drawn(seed: int) -> tuple[str, Any, Any, Any, Any]:
+    """A function with its gradient, a point of a drawn size and scale, and a fault in one entry or in all."""
+    random = np.random.default_rng(seed)
+    name = str(random.choice(list(FUNCTIONS)))
+    f, gradient = FUNCTIONS[name]
+    n = int(random.choice([3, 16, 17, 40, 300]))
+    w = float(random.choice([1e-7, 1e-4, 1e-2, 1, 10])) * random.standard_normal(n)
+    w = w * 10.0 ** random.integers(-3, 3, n) if random.random() < 0.2 else w
+    g = gradient(w)
+    if not np.max(np.abs(g)) > 1e-9:  # saturated, where any fault is rounding
+        w = 0.01 * random.standard_normal(n)
+        g = gradient(w)
+    i = random.choice(np.nonzero(np.abs(g) >= 0.1 * np.max(np.abs(g)))[0])
+    one = np.arange(n) == i
+    everywhere, there = random.choice([-1.0, 0.0, 0.5, 2.0]), random.choice([1.03, -1.0, 0.0])
+    factor = np.where(one, there, 1.0) if random.random() < 0.5 else everywhere
+    return f"{name}, {n} entries near {np.median(np.abs(w)):.0e}", f, gradient, w, factor
+
+
+def test_drawn_gradients_are_judged_rightly(variant: Variant) -> None:
+    numpy_only(variant)
+    wrongly = []
+    for seed in range(110):
+        name, f, gradient, w, factor = _drawn(seed)
+        right = check_gradient(f, w, gradient=gradient)
+        wrong = check_gradient(f, w, gradient=lambda w, g=gradient, by=factor: by * g(w))
+        if right.ok is not True:
+            wrongly.append(f"seed {seed}: {name}, right\n{right}")
+        if wrong.ok is not False:
+            wrongly.append(f"seed {seed}: {name}, wrong\n{wrong}")
+    assert not wrongly, "\n".join(wrongly)
+
+
+def test_drawn_gradients_are_judged_by_differences_alone(variant: Variant) -> None:
+    numpy_only(variant)
+    for seed in range(110, 150):
+        name, f, gradient, w, factor = _drawn(seed)
+        for method in ("central", "taylor"):
+            right = check_gradient(f, w, gradient=gradient, methods=[method])
+            assert right.ok is not False, f"seed {seed}: {name}\n{right}"
+        wrong = check_gradient(f, w, gradient=lambda w, g=gradient, by=factor: by * g(w), methods=["central"])
+        assert wrong.ok is False, f"seed {seed}: {name}\n{wrong}"
 
 
 # ------------------------------------------------------------------------------------------ planted faults are caught
@@ -200,6 +337,94 @@ def test_a_kink_is_a_kink(variant: Variant) -> None:
     assert found.ok is not False
     wrong = check_gradient(lambda z: xp.sum(xp.abs(z)), at, gradient=lambda z: -xp.sign(z))
     assert wrong.ok is False  # the other entries have slopes
+
+
+def test_a_jump_is_neither_right_nor_wrong(variant: Variant) -> None:
+    xp = variant.xp
+    for place, value in ((0.0, 1), (0.0, 0), (1.0, 1)):
+        found = check_gradient(
+            lambda w, place=place: xp.sum(xp.where(w > place, w + 1, w)),
+            put(variant, [place]),
+            gradient=lambda w, value=value: w * 0 + value,
+        )
+        assert found.ok is None, str(found)
+        for method in ("taylor", "central"):
+            assert "a jump along entry 0: the function changes by" in by_method(found)[method].note
+    beside = put(variant, [0.0, 1.0, 2.0])
+    f = lambda w: xp.sum(xp.where(w > 0, w + 1, w))  # noqa: E731
+    assert check_gradient(f, beside, gradient=lambda w: w * 0 + 1).ok is None
+    assert check_gradient(f, beside, gradient=lambda w: w * 0 + 1.1).ok is False
+
+
+def test_kinks_do_not_hide_faults_in_other_entries(variant: Variant, draw: Draw) -> None:
+    def relu(tree: list[Any]) -> Any:
+        return functools.reduce(
+            operator.add, [namespace(w).sum(namespace(w).maximum(w, 0 * w)) for w in tree]
+        )
+
+    def slope(by: float) -> Any:
+        return lambda tree: [namespace(w).where(w > 0, w * 0 + by, w * 0) for w in tree]
+
+    mixed = np.concatenate([np.zeros(30), 1 + np.abs(draw.normal(20))])
+    np.random.default_rng(0).shuffle(mixed)
+    points = [
+        [put(variant, np.r_[np.zeros(8), np.ones(12)])],
+        [put(variant, mixed)],
+        [put(variant, np.r_[0.0, 1.0]) for _ in range(9)],
+        [put(variant, np.zeros(3)), put(variant, np.ones(3))],
+    ]
+    for at in points if variant.library == "numpy" else points[2:3]:  # the others are slow
+        wrong = check_gradient(relu, at, gradient=slope(3.0))
+        assert {row.method: row.ok for row in wrong.rows if row.method != "complex_step"} == {
+            "autodiff": False,
+            "taylor": False,
+            "central": False,
+        }, str(wrong)
+        right = check_gradient(relu, at, gradient=slope(1.0))
+        assert right.ok is not False, str(right)
+        assert "a kink" in by_method(right)["central"].note
+    assert (
+        "entries at kinks left out"
+        in by_method(check_gradient(relu, points[0], gradient=slope(3.0)))["central"].note
+    )
+
+
+def test_kinks_of_opposite_bends_do_not_cancel(variant: Variant) -> None:
+    xp = variant.xp
+    signs = put(variant, np.resize([1.0, -1.0], 20))
+    found = check_gradient(
+        lambda w: xp.sum(signs * xp.abs(w)), put(variant, np.zeros(20)), gradient=lambda w: w * 0
+    )
+    assert by_method(found)["central"].ok is None
+    assert "a kink" in by_method(found)["central"].note
+
+
+def test_what_rounding_hides_is_not_confirmed(variant: Variant) -> None:
+    xp = variant.xp
+    at = variant.asarray(np.ones(3), "float32")
+    big = variant.asarray(1e8, "float32")
+    for claimed in (-5.0, 0.0, 1.0):
+        found = check_gradient(
+            lambda w: xp.sum(w) + big,
+            at,
+            gradient=lambda w, c=claimed: w * 0 + c,
+            methods=["complex_step", "central", "taylor"],
+        )
+        assert found.ok is None, str(found)
+        assert (
+            "confirms nothing: beside rounding it cannot tell slopes below"
+            in by_method(found)["central"].note
+        )
+        assert "confirms nothing" in by_method(found)["taylor"].note
+
+
+def test_an_empty_argument_has_nothing_to_check(variant: Variant) -> None:
+    found = check_gradient(variant.xp.sum, put(variant, np.zeros(0)), gradient=lambda w: w)
+    assert found.ok is None
+    assert {row.note for row in found.rows} == {"nothing to check: the argument has 0 entries"}
+    found = check_gradient(lambda w: w[:0], put(variant, np.ones(2)))
+    assert found.ok is None
+    assert {row.note for row in found.rows} == {"nothing to check: the function's result has 0 entries"}
 
 
 def test_nan_in_a_gradient_is_wrong_where_the_function_has_a_slope(variant: Variant) -> None:
@@ -310,6 +535,9 @@ def test_what_cannot_be_checked_is_refused(variant: Variant) -> None:
         check_gradient(wave, z, methods=["forward"])
     with pytest.raises(ShapeError, match="argnums names argument 1"):
         check_gradient(wave, z, argnums=1)
+    for twice in ((0, 0), (0, -2)):
+        with pytest.raises(ShapeError, match="argnums names argument 0 twice"):
+            check_gradient(lambda a, b: xp.sum(a * b), z, z, gradient=lambda a, b: (b, b), argnums=twice)
     with pytest.raises(ShapeError, match=r"gradient has shape \(1,\), expected \(2,\)"):
         check_gradient(wave, z, gradient=lambda z: z[:1])
     with pytest.raises(ShapeError, match=r"f returned shape \(2,\) beside a gradient"):

@@ -11,44 +11,22 @@ many outputs costs no digits.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from pillars.backends import Backend, backend
+from pillars.calculus._ladder import Ladder, Problem, climb, deepest
 
 __all__ = ["Probe", "Problem", "probe"]
 
-_ROUNDINGS = 4.0  # of the result of a short computation, in units of its dtype
 _ABOVE = 64.0  # a remainder this far above rounding has its slope right within 0.05
 _JUMP = 0.6  # over two halvings: a smooth function's one-sided slopes come together by 0.25
 _WINDOW = 6
 _SHARE = 0.15
-
-
-class Problem(NamedTuple):
-    """A function of one long vector, as the probes see it.
-
-    Attributes
-    ----------
-    x : (n,) float64, the point.
-    outputs : vector -> (the vector as rounded to the arguments' dtypes, outputs flattened to float64).
-    weights : what outputs are multiplied by before they are summed.
-    y : outputs at `x`.
-    gradient : (n,) float64, the gradient to be checked, 0 where it is not finite.
-    eps : unit roundoff, doubled, of the lowest precision that takes part.
-    perturbed : |change of y contracted − gradient · change of x| for changes of a few units in the last place.
-    depth : the smallest step is 2**-depth.
-    """
-
-    x: Any
-    outputs: Callable[[Any], tuple[Any, Any]]
-    weights: Any
-    y: Any
-    gradient: Any
-    eps: float
-    perturbed: float
-    depth: int
+# a linear part of a tenth at the middle of the window, where the order would still be 1.9, doubles with every halving
+_LINEAR = 0.4
+_FALLS = 2.5
+_SURE = 2.0  # an error beyond this much of its estimate, or an estimate beyond this share of the slope, is doubted
+_SMALL = 1e-3
 
 
 class Probe(NamedTuple):
@@ -61,10 +39,13 @@ class Probe(NamedTuple):
     truncation, rounding : of that difference, estimated.
     step : the best step.
     jump : how far the one-sided slopes disagree, where they do not come together; else 0.
+    gap : how far the function itself jumps at the point; else 0.
     order : the slope of log remainder over log step, the median of a few halvings, 2 for a right gradient; None where
         too little is above rounding.
     points : remainders above rounding that `order` was taken from.
     decays : whether the order falls towards 1 at the smallest steps, as a wrong gradient's does.
+    hidden : the largest error of the slope that the remainders would not show.
+    secant : the largest slope of a chord from the point.
     """
 
     slope: float
@@ -73,61 +54,72 @@ class Probe(NamedTuple):
     rounding: float
     step: float
     jump: float
+    gap: float
     order: float | None
     points: int
     decays: bool
+    hidden: float
+    secant: float
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether nothing speaks against a derivative here."""
+        return self.jump == 0 and self.gap == 0
 
 
 def probe(problem: Problem, direction: Any) -> Probe:
-    """Walk the ladder along `direction`, whose entries are as long as a step of 1 is to be there."""
-    xp = _host().xp
+    """Walk the ladder along `direction`, whose entries are as long as a step of 1 is to be there.
+
+    What looks like a kink, a jump or a wrong slope is looked at again with smaller steps, where entries are small.
+    """
+    found = _measure(problem, direction, climb(problem, direction, problem.depth))
+    depth = deepest(problem, direction)
+    doubtful = found.error is None or not found.differentiable or not _agrees(found)
+    if doubtful and depth > problem.depth:
+        return _measure(problem, direction, climb(problem, direction, depth))
+    return found
+
+
+def _agrees(found: Probe) -> bool:
+    unsure = found.truncation + found.rounding
+    return abs(found.error or 0.0) <= _SURE * unsure and unsure <= _SMALL * abs(found.slope)
+
+
+def _measure(problem: Problem, direction: Any, seen: Ladder) -> Probe:
     slope = float(problem.gradient @ direction)
-    base = _ROUNDINGS * problem.eps * float(xp.linalg.norm(problem.weights * problem.y)) + problem.perturbed
-    steps, errors, noises, remainders, jumps, floors = [], [], [], [], [], []
-    for k in range(2, problem.depth + 1):
-        h = 2.0**-k
-        ahead, y_ahead = problem.outputs(problem.x + h * direction)
-        behind, y_behind = problem.outputs(problem.x - h * direction)
-        forth, back = ahead - problem.x, problem.x - behind
-        rise, fall = problem.weights * (y_ahead - problem.y), problem.weights * (problem.y - y_behind)
-        up = float(xp.sum(rise) - problem.gradient @ forth)
-        down = float(xp.sum(fall) - problem.gradient @ back)
-        moved = problem.eps * (
-            _ROUNDINGS * float(xp.linalg.norm(problem.weights * y_ahead))
-            + 2 * _ROUNDINGS * float(xp.linalg.norm(problem.gradient * forth))
-        )
-        if math.isfinite(up):
-            remainders.append((h, abs(up), base + moved))
-        if math.isfinite(up) and math.isfinite(down):
-            steps.append(h)
-            errors.append((up + down) / (2 * h))
-            noises.append((base + moved) / h)
-            jumps.append(abs(up - down) / h)
-            floors.append((base + moved) / h)
-    if len(steps) < 3:
-        return Probe(slope, None, 0.0, 0.0, 0.0, 0.0, None, 0, False)
-    shaky = _shaken(steps, errors)
-    noises = [max(noise, shaky / h) for noise, h in zip(noises, steps, strict=True)]
-    best, truncation = _best(errors, noises)
-    order, points, linear = _order([(h, r, max(floor, shaky)) for h, r, floor in remainders])
+    if len(seen.steps) < 3:
+        return Probe(slope, None, 0.0, 0.0, 0.0, 0.0, 0.0, None, 0, False, math.inf, seen.secant)
+    steps = seen.steps
+    errors = [(up + down) / (2 * h) for up, down, h in zip(seen.ups, seen.downs, steps, strict=True)]
+    jumps = [abs(up - down) / h for up, down, h in zip(seen.ups, seen.downs, steps, strict=True)]
+    noises = [unit / h for unit, h in zip(seen.rounding, steps, strict=True)]
+    typical = [unit / h for unit, h in zip(seen.typical, steps, strict=True)]
+    best, truncation = _best(errors, noises, typical)
+    if _rough(errors[: best + 1], typical):
+        truncation = max(truncation, jumps[best] / 2)
+    remainders = [(h, abs(up), unit) for (h, up), unit in zip(seen.ahead, seen.ahead_rounding, strict=True)]
+    order, points, linear, hidden = _order(remainders)
     # the linear part of the remainder is the gradient's error, so that the central difference must see it too: far
     # from the point, where a function levels off, a right gradient leaves such a remainder as well
-    seen = abs(errors[best])
-    decays = linear > 0 and seen > _SHARE * linear and seen > truncation + noises[best]
-    jump = _jump(jumps, noises)
-    return Probe(slope, errors[best], truncation, noises[best], steps[best], jump, order, points, decays)
+    error = abs(errors[best])
+    decays = linear > 0 and error > _SHARE * linear and error > truncation + noises[best]
+    return Probe(
+        slope,
+        errors[best],
+        truncation,
+        noises[best],
+        steps[best],
+        _jump(jumps, noises),
+        seen.gap,
+        order,
+        points,
+        decays,
+        hidden,
+        seen.secant,
+    )
 
 
-def _host() -> Backend:
-    return backend("numpy")
-
-
-def _shaken(steps: list[float], errors: list[float]) -> float:
-    """Noise in the function's values, from differences at the smallest steps, where truncation has vanished."""
-    return max(abs(errors[k] - errors[k - 1]) * steps[k] for k in range(max(1, len(steps) - 5), len(steps)))
-
-
-def _best(errors: list[float], noises: list[float]) -> tuple[int, float]:
+def _best(errors: list[float], noises: list[float], typical: list[float]) -> tuple[int, float]:
     """The step with the smallest estimated error, and what it owes to truncation.
 
     That is the change to its neighbours, and to any smaller step beyond that one's noise: far away from the point a
@@ -136,15 +128,31 @@ def _best(errors: list[float], noises: list[float]) -> tuple[int, float]:
 
     def change(k: int) -> float:
         beside = [abs(errors[k] - errors[j]) for j in (k - 1, k + 1) if 0 <= j < len(errors)]
-        later = [abs(errors[k] - errors[j]) - 2 * noises[j] for j in range(k + 1, len(errors))]
+        later = [abs(errors[k] - errors[j]) - 2 * typical[j] for j in range(k + 1, len(errors))]
         return max([*beside, *later])
 
     best = min(range(len(errors)), key=lambda k: change(k) + noises[k])
     return best, change(best)
 
 
-def _order(remainders: list[tuple[float, float, float]]) -> tuple[float | None, int, float]:
-    """The order, how many remainders it rests on, and the smallest one over its step where the order decays; else 0."""
+def _rough(errors: list[float], noises: list[float]) -> bool:
+    """Whether the errors up to the best step fell as those of a smooth function do, by 4 a halving.
+
+    With kinks on the way they come and go by chance, and seem settled where none happens to lie: what the sides differ
+    by bounds them, if all bend alike.
+    """
+    moves = [
+        abs(a - b) if abs(a - b) > 2 * noise else 0.0
+        for a, b, noise in zip(errors, errors[1:], noises[1:], strict=False)
+    ][-_WINDOW:]
+    return any(0 < a < _FALLS * b for a, b in pairwise(moves))
+
+
+def _order(remainders: list[tuple[float, float, float]]) -> tuple[float | None, int, float, float]:
+    """The order, how many remainders it rests on, and two slopes.
+
+    The smallest remainder over its step, where the order decays, else 0; and the linear part that could hide.
+    """
     above: list[tuple[float, float]] = []
     for h, remainder, floor in remainders:
         if remainder <= _ABOVE * floor:
@@ -154,7 +162,8 @@ def _order(remainders: list[tuple[float, float, float]]) -> tuple[float | None, 
         above.append((math.log2(h), math.log2(remainder)))
     window = above[-_WINDOW:]
     if len(window) < 2:
-        return None, len(window), 0.0
+        hidden = min((_ABOVE * floor / h for h, _, floor in remainders), default=math.inf)
+        return None, len(window), 0.0, hidden
     local = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in pairwise(window)]
     order = sorted(local)[(len(local) - 1) // 2]
     # A wrong gradient takes over gradually, at most 0.18 a halving: a sudden drop is rounding. An order that stays
@@ -162,7 +171,8 @@ def _order(remainders: list[tuple[float, float, float]]) -> tuple[float | None, 
     last = local[-3:]
     falls = all(-0.3 < b - a <= 0.1 for a, b in pairwise(last))
     decays = falls and 0.6 < last[-1] < (1.8 if last[0] - last[-1] > 0.2 else 1.25)
-    return order, len(window), 2.0 ** (window[-1][1] - window[-1][0]) if decays else 0.0
+    smallest = 2.0 ** (window[-1][1] - window[-1][0])
+    return order, len(window), smallest if decays else 0.0, _LINEAR * smallest
 
 
 def _jump(jumps: list[float], noises: list[float]) -> float:

@@ -101,10 +101,16 @@ class Subject:
             for _ in range(number)
         ]
 
-    def complex_slope(self, direction: Any) -> float | str:
-        """The contracted derivative along a direction, from an imaginary step; or why there is none."""
+    def around(self) -> list[tuple[float, Any]]:
+        """(how far, the point shaken by up to as much of itself): so far that rounding there is another."""
+        n = self.x.shape[0]
+        ways = [self.eps**power for power in (0.6, 0.4, 0.25)] + [1 / 16]
+        return [(way, self.x * (1 + way * self.random.uniform(-1, 1, n))) for way in ways]
+
+    def complex_slope(self, point: Any, direction: Any) -> float | str:
+        """The contracted derivative at a point along a direction, from an imaginary step; or why there is none."""
         h = 1e-30 if self.eps < 1e-10 else 1e-15  # its square must vanish beside 1, itself not underflow
-        leaves = self.place(self.x + 1j * h * direction, complex_numbers=True)
+        leaves = self.place(point + 1j * h * direction, complex_numbers=True)
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("error", message="Casting complex")
