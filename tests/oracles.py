@@ -12,6 +12,7 @@ from typing import Any
 
 import mpmath
 import numpy as np
+import scipy.linalg
 from scipy import special
 
 __all__ = ["ORACLES"]
@@ -109,6 +110,124 @@ def _linear(x: Any, weight: Any, bias: Any = None, *, activation: Any = None, na
 
 def _leaky_relu(x: Any, *, negative_slope: float = 0.01) -> Any:
     return np.where(x > 0, x, negative_slope * x)
+
+
+# ----------------------------------------------------------------------------------------------------------- attention
+def _rows(q: Any, k: Any, mask: Any, causal: bool, query_offset: Any, scale: Any) -> Any:
+    """Each query by itself: its place, its key head's, the keys that it sees, and its scores of those alone."""
+    lead, (lq, lk) = q.shape[:-2], (q.shape[-2], k.shape[-2])
+    every = np.broadcast_to(True if mask is None else mask, (*lead, lq, lk))
+    additive = every.dtype != bool
+    factor = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+    for at in np.ndindex(*lead, lq):
+        home = (*at[:-2], at[-2] // (q.shape[-3] // k.shape[-3])) if lead else ()
+        keys = [
+            j
+            for j in range(lk)
+            if (additive or every[at][j]) and not (causal and j > at[-1] + int(query_offset))
+        ]
+        scores = [factor * math.fsum(q[at] * k[home][j]) + (every[at][j] if additive else 0.0) for j in keys]
+        yield at, home, keys, np.asarray(scores)
+
+
+def _attention_forward(
+    q: Any,
+    k: Any,
+    v: Any,
+    *,
+    mask: Any = None,
+    causal: bool = False,
+    query_offset: Any = 0,
+    scale: Any = None,
+) -> Any:
+    y, log_sum = np.zeros((*q.shape[:-1], v.shape[-1])), np.zeros(q.shape[:-1])
+    for at, home, keys, scores in _rows(q, k, mask, causal, query_offset, scale):
+        if keys:
+            y[at], log_sum[at] = special.softmax(scores) @ v[home][keys], special.logsumexp(scores)
+    return y, log_sum
+
+
+def _attention_weights(
+    q: Any, k: Any, *, mask: Any = None, causal: bool = False, query_offset: Any = 0, scale: Any = None
+) -> Any:
+    p = np.zeros((*q.shape[:-1], k.shape[-2]))
+    for at, _, keys, scores in _rows(q, k, mask, causal, query_offset, scale):
+        if keys:
+            p[at][keys] = special.softmax(scores)
+    return p
+
+
+def _attention_backward(
+    g: Any,
+    y: Any,
+    log_sum: Any,
+    q: Any,
+    k: Any,
+    v: Any,
+    *,
+    mask: Any = None,
+    causal: bool = False,
+    query_offset: Any = 0,
+    scale: Any = None,
+    mask_gradient: bool = False,
+) -> Any:
+    """Dao (2023), algorithm 2, one score at a time."""
+    factor = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+    dq, dk, dv, dscale, ds = (
+        np.zeros_like(q),
+        np.zeros_like(k),
+        np.zeros_like(v),
+        0.0,
+        np.zeros((*q.shape[:-1], k.shape[-2])),
+    )
+    for at, home, keys, scores in _rows(q, k, mask, causal, query_offset, scale):
+        for j, score in zip(keys, scores, strict=True):
+            p = math.exp(score - log_sum[at])
+            ds[at][j] = p * (g[at] @ v[home][j] - g[at] @ y[at])
+            dv[home][j] += p * g[at]
+            dq[at] += factor * ds[at][j] * k[home][j]
+            dk[home][j] += factor * ds[at][j] * q[at]
+            dscale += ds[at][j] * (q[at] @ k[home][j])
+    if not mask_gradient:
+        return dq, dk, dv, np.asarray(dscale)
+    full = (1,) * (ds.ndim - mask.ndim) + mask.shape
+    repeated = tuple(axis for axis, n in enumerate(full) if n == 1)
+    return dq, dk, dv, np.asarray(dscale), ds.sum(axis=repeated, keepdims=True).reshape(mask.shape)
+
+
+def _normalised(centred: bool) -> Callable[..., Any]:
+    """Each slice in 40 digits."""
+
+    def over(
+        x: Any,
+        weight: Any = None,
+        bias: Any = None,
+        *,
+        axis: Any = -1,
+        epsilon: float = 1e-5 if centred else 1e-6,
+        name: Any = None,
+    ) -> Any:
+        axes = tuple(one % x.ndim for one in (axis if isinstance(axis, tuple) else (axis,)))
+        last = tuple(range(-len(axes), 0))
+        moved = np.moveaxis(x, sorted(axes), last)
+        rows = []
+        for row in moved.reshape(-1, math.prod(moved.shape[x.ndim - len(axes) :])):
+            values = [mpmath.mpf(float(v)) for v in row]
+            mean = mpmath.fsum(values) / len(values) if centred else mpmath.mpf(0)
+            root = mpmath.sqrt(mpmath.fsum((v - mean) ** 2 for v in values) / len(values) + epsilon)
+            rows.append([float((v - mean) / root) for v in values])
+        y = np.asarray(rows).reshape(moved.shape)
+        y = y if weight is None else y * weight
+        return np.moveaxis(y if bias is None else y + bias, last, sorted(axes))
+
+    return over
+
+
+def _scatter_rows(g: Any, places: Any, *, rows: int) -> Any:
+    z = np.zeros((rows, g.shape[1]))
+    for row, place in zip(g, places, strict=True):
+        z[int(place)] += row
+    return z
 
 
 # -------------------------------------------------------------------------------------------------------------- losses
@@ -221,6 +340,37 @@ def _categorical(key: Any, logits: Any) -> Any:
 
 
 # -------------------------------------------------------------------------------------------------------------- states
+def _turned(rows: Any) -> Any:
+    """Rows whose largest entry is positive."""
+    return np.asarray([row * np.sign(row[np.argmax(np.abs(row))]) for row in rows])
+
+
+def _eigh(a: Any) -> Any:
+    """By LAPACK's other driver, of the lower triangle of the symmetric part."""
+    values, vectors = scipy.linalg.eigh((a + a.T) / 2, driver="evr")
+    return values, _turned(vectors.T).T
+
+
+def _right_singular(x: Any) -> Any:
+    u, s, vh = scipy.linalg.svd(x, full_matrices=False, lapack_driver="gesvd")
+    turned = _turned(vh)
+    return u * np.sign(np.sum(turned * vh, axis=1)), s, turned
+
+
+def _projected_svd(x: Any, shift: Any, omega: Any, *, k: int, iterations: int) -> Any:
+    """The subspace of power iterations in 40 digits' worth of care: QR at every half step, then the whole SVD."""
+    z = x - shift
+    z = z if z.shape[0] >= z.shape[1] else z.T
+    q = np.linalg.qr(omega)[0]
+    for _ in range(iterations):
+        q = np.linalg.qr(z.T @ np.linalg.qr(z @ q)[0])[0]
+    far = np.linalg.qr(z @ q)[0]
+    near = far @ far.T @ z
+    near = near if x.shape[0] >= x.shape[1] else near.T
+    u, s, vh = _right_singular(near)
+    return u[:, :k], s[:k], vh[:k]
+
+
 def _block_moments(x: Any) -> Any:
     n, d = x.shape
     columns = [[mpmath.mpf(float(v)) for v in x[:, j]] for j in range(d)]
@@ -231,13 +381,21 @@ def _block_moments(x: Any) -> Any:
 
 
 ORACLES: dict[str, Callable[..., Any]] = {
+    "algorithms.attention": lambda *arrays, **options: _attention_forward(*arrays, **options)[0],
+    "algorithms.attention_backward": _attention_backward,
+    "algorithms.attention_forward": _attention_forward,
+    "algorithms.attention_weights": _attention_weights,
     "calculus.huber": _losses(_huber),
     "calculus.mean_absolute_error": _losses(abs),
     "calculus.mean_squared_error": _losses(lambda d: d * d),
+    "layers.embedding": lambda table, indices, *, name=None: np.eye(table.shape[0])[indices] @ table,
     "layers.gelu": _gelu,
+    "layers.layer_norm": _normalised(centred=True),
     "layers.leaky_relu": _leaky_relu,
     "layers.linear": _linear,
     "layers.relu": _ACTIVATIONS["relu"],
+    "layers.rms_norm": _normalised(centred=False),
+    "layers.scatter_rows": _scatter_rows,
     "layers.silu": _ACTIVATIONS["silu"],
     "layers.tanh": _ACTIVATIONS["tanh"],
     "probability.cross_entropy": _cross_entropy,
@@ -259,5 +417,12 @@ ORACLES: dict[str, Callable[..., Any]] = {
     "random.fold_in": _fold_in,
     "random.permute": _permute,
     "random.split": _split,
+    "linalg.eigh": _eigh,
+    "linalg.mean_covariance": lambda x: (
+        x.mean(axis=0),
+        np.cov(x, rowvar=False).reshape(x.shape[1], x.shape[1]),
+    ),
+    "linalg.projected_svd": _projected_svd,
+    "linalg.right_singular": lambda x: _right_singular(x)[1:],
     "reduce.block_moments": _block_moments,
 }

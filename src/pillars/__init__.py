@@ -27,13 +27,16 @@ if TYPE_CHECKING:
         statistics,
     )
     from pillars._errors import BackendError, CapabilityError, DTypeError, PillarsError, ShapeError
+    from pillars.algorithms import attention
     from pillars.backends import asarray, available, backend, explain, move, use, using
     from pillars.calculus import grad, gradient_descent, value_and_grad
     from pillars.layers import linear
+    from pillars.linalg import pca
     from pillars.measure import audit
     from pillars.probability import softmax
 
 _HOMES = {
+    "attention": "algorithms",
     "asarray": "backends",
     "available": "backends",
     "backend": "backends",
@@ -45,6 +48,7 @@ _HOMES = {
     "gradient_descent": "calculus",
     "value_and_grad": "calculus",
     "linear": "layers",
+    "pca": "linalg",
     "audit": "measure",
     "softmax": "probability",
     "BackendError": "_errors",
@@ -78,6 +82,7 @@ __all__ = [
     "__version__",
     "algorithms",
     "asarray",
+    "attention",
     "audit",
     "available",
     "backend",
@@ -93,6 +98,7 @@ __all__ = [
     "linear",
     "measure",
     "move",
+    "pca",
     "probability",
     "random",
     "reduce",

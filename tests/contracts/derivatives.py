@@ -9,7 +9,14 @@ import numpy as np
 from contracts._numeric import Slope, autodiff, complex_step, slope
 from contracts._support import NotApplicable, no_error, not_applicable, place
 from contracts._variants import Variant
-from pillars.backends import Record, dtype_name, forward_and_pullback
+from pillars.backends import (
+    Record,
+    dtype_name,
+    forward_and_pullback,
+    tree_flatten,
+    tree_leaves,
+    tree_unflatten,
+)
 
 __all__ = ["METHODS", "RUNS_ON", "check", "check_autodiff", "check_complex_step", "check_needs"]
 
@@ -28,7 +35,16 @@ def _cotangents(
     placed = place(record, known.values, where, dtype)
     with no_error(f"{record.name}: its gradient in {dtype} on {where.id}"):
         y, pullback = forward_and_pullback(record, list(placed), needs)
-        found = pullback(where.asarray(known.weights[0], dtype_name(y.dtype)))
+        parts, structure = tree_flatten(y)
+        found = pullback(
+            tree_unflatten(
+                structure,
+                [
+                    where.asarray(w, dtype_name(part.dtype))
+                    for w, part in zip(known.weights, parts, strict=True)
+                ],
+            )
+        )
     return y, dict(zip((p.position for p in record.differentiable), found, strict=True))
 
 
@@ -51,7 +67,7 @@ def check(record: Record, where: Variant, seed: int) -> None:
             shape = np.shape(known.values[position])
             assert cotangent.shape == shape, f"{what}: shape {cotangent.shape}, expected {shape}"
             assert where.backend.owns(type(cotangent)), f"{what}: a {type(cotangent).__name__}"
-            assert where.backend.device_of(cotangent) == where.backend.device_of(y), (
+            assert where.backend.device_of(cotangent) == where.backend.device_of(tree_leaves(y)[0]), (
                 f"{what}: on another device"
             )
             known.agree(position, where.to_numpy(cotangent), dtype, what)

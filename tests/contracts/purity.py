@@ -45,14 +45,17 @@ def _pullback(
 ) -> None:
     with no_error(f"{what}, backward"):
         y, pullback = forward_and_pullback(record, list(values))
-        g = where.xp.ones_like(y)
-        kept = where.to_numpy(y).copy()
+        g = tree_map(where.xp.ones_like, y)
+        kept = [where.to_numpy(part).copy() for part in leaves(y)]
         pullback(g)
     _unchanged(where, arrays, before, f"{what}, backward")
-    assert np.all(where.to_numpy(g) == 1), f"{what}: the pullback wrote to its cotangent"
-    assert np.array_equal(where.to_numpy(y), kept, equal_nan=True), (
-        f"{what}: the pullback wrote to the result"
+    assert all(np.all(where.to_numpy(part) == 1) for part in leaves(g)), (
+        f"{what}: the pullback wrote to its cotangent"
     )
+    for part, before_it in zip(leaves(y), kept, strict=True):
+        assert np.array_equal(where.to_numpy(part), before_it, equal_nan=True), (
+            f"{what}: the pullback wrote to the result"
+        )
 
 
 def _read_only(record: Record, values: list[Any], got: list[Any], what: str) -> None:

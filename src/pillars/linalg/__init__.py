@@ -1,5 +1,9 @@
-"""Products, norms, solvers, spectral methods, retrieval."""
+"""Spectral methods: eigenvalues, leading singular values, principal components. Products and solvers are planned."""
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from pillars.linalg._eigh import Eigh, eigh
+from pillars.linalg._pca import PrincipalComponents, pca
+from pillars.linalg._svd import SVD, randomized_svd
+
+__all__ = ["SVD", "Eigh", "PrincipalComponents", "eigh", "pca", "randomized_svd"]

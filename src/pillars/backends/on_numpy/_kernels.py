@@ -5,8 +5,17 @@ from __future__ import annotations
 __all__ = ["KERNELS"]
 
 KERNELS: dict[str, str] = {
+    "algorithms.attention": "attention:attention",
+    "algorithms.attention_backward": "attention_backward:attention_backward",
+    "algorithms.attention_forward": "attention:attention_forward",
+    "layers.embedding": "embedding:embedding",
     "layers.gelu": "elementwise:gelu",
+    "layers.layer_norm": "layer_norm:layer_norm",
+    "layers.linear": "linear:linear",
+    "layers.rms_norm": "layer_norm:rms_norm",
+    "layers.scatter_rows": "embedding:scatter_rows",
     "layers.silu": "elementwise:silu",
+    "linalg.mean_covariance": "covariance:mean_covariance",
     "probability.cross_entropy": "softmax:cross_entropy",
     "probability.erf": "elementwise:erf",
     "probability.log_softmax": "softmax:log_softmax",

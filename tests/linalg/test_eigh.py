@@ -1,0 +1,65 @@
+"""Symmetric eigenvalues: signs, equal eigenvalues in the gradient, stacks of matrices, refusals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from contracts._variants import Variant
+from pillars import ShapeError
+from pillars.calculus import grad, vjp
+from pillars.linalg import eigh
+
+EPS = float(np.finfo(np.float64).eps)
+
+
+@pytest.mark.parametrize("d", [1, 2, 7])
+def test_it_diagonalises_stacks_of_matrices(d: int, variant: Variant) -> None:
+    a = np.random.default_rng(d).standard_normal((3, d, d))
+    a = a + np.swapaxes(a, 1, 2)
+    found = variant.compiled(eigh)(variant.asarray(a))
+    values, vectors = (variant.to_numpy(part) for part in found)
+    near = 20 * d**1.5 * float(np.finfo(values.dtype).eps) * np.abs(a).max()
+    np.testing.assert_allclose(a @ vectors, vectors * values[:, None, :], atol=near)
+    np.testing.assert_allclose(np.swapaxes(vectors, 1, 2) @ vectors, np.tile(np.eye(d), (3, 1, 1)), atol=near)
+    assert np.all(np.diff(values, axis=-1) >= 0)
+
+
+def test_a_tie_for_the_largest_entry_is_the_firsts() -> None:
+    """(1, −1)/√2: which of the two is larger is rounding's business, and must not turn the vector round."""
+    for noise in (0.0, 1e-15, -1e-15):
+        vectors = eigh(np.asarray([[2.0, -1.0], [-1.0, 2.0 + noise]])).eigenvectors
+        assert np.all(vectors[0] > 0)
+
+
+def test_of_other_matrices_the_symmetric_part_counts() -> None:
+    a = np.asarray([[1.0, 4.0], [0.0, 1.0]])
+    np.testing.assert_allclose(eigh(a).eigenvalues, [-1.0, 3.0], atol=8 * EPS)
+
+
+def test_what_depends_on_a_subspace_alone_has_a_gradient_where_eigenvalues_are_equal() -> None:
+    """tr(P B) with P the projection on the plane of two equal eigenvalues: dP = −(a − λ)⁺ da P + its transpose."""
+    a, b = np.diag([1.0, 1.0, 3.0]), np.random.default_rng(0).standard_normal((3, 3))
+
+    def traced(a: Any) -> Any:
+        plane = eigh(a).eigenvectors[:, :2]
+        return np.sum((plane @ plane.T) * b)
+
+    g = grad(traced)(a)
+    s = (b + b.T) / 2
+    expected = np.zeros((3, 3))
+    expected[:2, 2] = expected[2, :2] = -s[:2, 2] / 2.0
+    np.testing.assert_allclose(g, expected, atol=16 * EPS)
+    assert np.all(np.isfinite(vjp(lambda a: eigh(a).eigenvectors, np.eye(3))[1](b)[0]))
+
+
+def test_what_is_refused() -> None:
+    for shape in ((3,), (2, 3), (0, 0)):
+        with pytest.raises(ShapeError, match="expected \\(\\.\\.\\., d, d\\)"):
+            eigh(np.ones(shape))
+    with pytest.raises(ShapeError, match="NaN or infinite"):
+        eigh(np.full((2, 2), np.nan))
+    jnp = pytest.importorskip("jax").numpy
+    assert np.all(np.isnan(eigh(jnp.full((2, 2), jnp.nan)).eigenvalues))
