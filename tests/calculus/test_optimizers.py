@@ -1,9 +1,9 @@
-"""sgd and adam: parity with torch and optax, closed forms, state, and what they refuse."""
+"""sgd, adam and adamw: parity with torch and optax, closed forms, state, and what they refuse."""
 
 from __future__ import annotations
 
 import pickle
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -11,17 +11,10 @@ import pytest
 from contracts._variants import Variant
 from pillars import BackendError, DTypeError, ShapeError
 from pillars.backends import Draw, backend, namespace, tree_leaves, tree_map
-from pillars.calculus import Optimizer, adam, gradient_descent, sgd
+from pillars.calculus import Optimizer, adam, adamw, gradient_descent, sgd
 from running import eps
 
 STEPS = 100
-SGD = [
-    {},
-    {"momentum": 0.9},
-    {"momentum": 0.9, "nesterov": True},
-    {"weight_decay": 0.1},
-    {"momentum": 0.8, "nesterov": True, "weight_decay": 0.05},
-]
 
 
 def problem(seed: int) -> tuple[Any, Any]:
@@ -62,16 +55,25 @@ def sgd_by_hand(
     return path
 
 
-def adam_by_hand(p: Any, gradient: Any, lr: float, b1: float, b2: float, e: float) -> Any:
+def adam_by_hand(
+    p: Any,
+    gradient: Any,
+    lr: float,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    epsilon: float = 1e-8,
+    weight_decay: float = 0,
+) -> Any:
     m = {key: np.zeros_like(p[key]) for key in p}
     v = {key: np.zeros_like(p[key]) for key in p}
     path = []
     for t in range(1, STEPS + 1):
         g, new = gradient(p), {}
         for key in p:
-            m[key] = b1 * m[key] + (1 - b1) * g[key]
-            v[key] = b2 * v[key] + (1 - b2) * g[key] ** 2
-            new[key] = p[key] - lr * (m[key] / (1 - b1**t)) / (np.sqrt(v[key] / (1 - b2**t)) + e)
+            m[key] = beta1 * m[key] + (1 - beta1) * g[key]
+            v[key] = beta2 * v[key] + (1 - beta2) * g[key] ** 2
+            m_hat, v_hat = m[key] / (1 - beta1**t), v[key] / (1 - beta2**t)
+            new[key] = p[key] - lr * weight_decay * p[key] - lr * m_hat / (np.sqrt(v_hat) + epsilon)
         p = new
         path.append(p)
     return path
@@ -83,62 +85,98 @@ def assert_same_path(got: list[Any], expected: list[Any], rtol: float = 1e-12) -
             assert np.allclose(a, b, rtol=rtol, atol=rtol * np.max(np.abs(b)))
 
 
-@pytest.mark.parametrize("options", SGD)
-def test_sgd_is_the_written_out_loop(options: dict[str, Any]) -> None:
-    params, gradient = problem(0)
-    assert_same_path(
-        run(sgd(0.05, **options), params, gradient), sgd_by_hand(params, gradient, 0.05, **options)
+class Row(NamedTuple):
+    """One optimiser, and what computes the same: written out, in torch, in optax."""
+
+    ours: Any
+    by_hand: Any
+    options: dict[str, Any]
+    rate: float
+    torch: Any  # (torch.optim, tensors) -> its optimizer
+    optax: Any  # optax -> its transformation
+
+
+def _sgd_row(**options: Any) -> Row:
+    decay = options.get("weight_decay", 0.0)
+    rest = {key: value for key, value in options.items() if key != "weight_decay"}
+    return Row(
+        sgd,
+        sgd_by_hand,
+        options,
+        0.05,
+        lambda optim, leaves: optim.SGD(leaves, lr=0.05, **options),
+        lambda optax: optax.chain(optax.add_decayed_weights(decay), optax.sgd(0.05, **rest)),
     )
 
 
-@pytest.mark.parametrize("options", [(0.9, 0.999, 1e-8), (0.5, 0.9, 1e-3), (0.0, 0.9, 1e-8)])
-def test_adam_is_the_written_out_loop(options: tuple[float, float, float]) -> None:
-    params, gradient = problem(1)
-    b1, b2, e = options
-    got = run(adam(0.02, beta1=b1, beta2=b2, epsilon=e), params, gradient)
-    assert_same_path(got, adam_by_hand(params, gradient, 0.02, *options))
+def _adam_row(**options: Any) -> Row:
+    theirs = {"beta1": "b1", "beta2": "b2", "epsilon": "eps", "weight_decay": "weight_decay"}
+    betas = options.get("beta1", 0.9), options.get("beta2", 0.999)
+    eps = options.get("epsilon", 1e-8)
+    if "weight_decay" not in options:
+        return Row(
+            adam,
+            adam_by_hand,
+            options,
+            0.02,
+            lambda optim, leaves: optim.Adam(leaves, lr=0.02, betas=betas, eps=eps),
+            lambda optax: optax.adam(0.02, **{theirs[key]: value for key, value in options.items()}),
+        )
+    decay = options["weight_decay"]
+    return Row(
+        adamw,
+        adam_by_hand,
+        options,
+        0.02,
+        lambda optim, leaves: optim.AdamW(leaves, lr=0.02, betas=betas, eps=eps, weight_decay=decay),
+        lambda optax: optax.adamw(0.02, **{theirs[key]: value for key, value in options.items()}),
+    )
 
 
-@pytest.mark.parametrize("options", SGD)
-def test_sgd_is_torch(options: dict[str, Any]) -> None:
+TABLE = {
+    "sgd": _sgd_row(),
+    "momentum": _sgd_row(momentum=0.9),
+    "nesterov": _sgd_row(momentum=0.9, nesterov=True),
+    "decay": _sgd_row(weight_decay=0.1),
+    "nesterov and decay": _sgd_row(momentum=0.8, nesterov=True, weight_decay=0.05),
+    "adam": _adam_row(),
+    "short adam": _adam_row(beta1=0.5, beta2=0.9, epsilon=1e-3),
+    "adam without momentum": _adam_row(beta1=0.0),
+    "adamw": _adam_row(weight_decay=0.01),
+    "strong adamw": _adam_row(beta1=0.8, beta2=0.99, epsilon=1e-6, weight_decay=2.0),
+    "adamw without decay": _adam_row(weight_decay=0.0),
+}
+ROWS = pytest.mark.parametrize("row", TABLE.values(), ids=TABLE)
+
+
+@ROWS
+def test_they_are_the_written_out_loops(row: Row) -> None:
+    params, gradient = problem(0)
+    got = run(row.ours(row.rate, **row.options), params, gradient)
+    assert_same_path(got, row.by_hand(params, gradient, row.rate, **row.options))
+
+
+@ROWS
+def test_they_are_torch(row: Row) -> None:
     torch = pytest.importorskip("torch")
     params, gradient = problem(2)
     leaves = {key: torch.tensor(p, requires_grad=True) for key, p in params.items()}
-    theirs = torch.optim.SGD(list(leaves.values()), lr=0.05, **options)
-    assert_same_path(
-        run(sgd(0.05, **options), params, gradient), _torch_path(torch, theirs, leaves, gradient)
-    )
-
-
-def test_adam_is_torch() -> None:
-    torch = pytest.importorskip("torch")
-    params, gradient = problem(3)
-    leaves = {key: torch.tensor(p, requires_grad=True) for key, p in params.items()}
-    theirs = torch.optim.Adam(list(leaves.values()), lr=0.02)
-    assert_same_path(run(adam(0.02), params, gradient), _torch_path(torch, theirs, leaves, gradient))
-
-
-def _torch_path(torch: Any, optimizer: Any, leaves: Any, gradient: Any) -> list[Any]:
+    theirs = row.torch(torch.optim, list(leaves.values()))
     path = []
     for _ in range(STEPS):
         found = gradient({key: leaf.detach().numpy() for key, leaf in leaves.items()})
         for key, leaf in leaves.items():
             leaf.grad = torch.tensor(found[key])
-        optimizer.step()
+        theirs.step()
         path.append({key: leaf.detach().numpy().copy() for key, leaf in leaves.items()})
-    return path
+    assert_same_path(run(row.ours(row.rate, **row.options), params, gradient), path)
 
 
-@pytest.mark.parametrize("name", ["sgd", "momentum", "nesterov", "adam"])
-def test_they_are_optax(name: str) -> None:
+@ROWS
+def test_they_are_optax(row: Row) -> None:
     optax = pytest.importorskip("optax")
     jnp = pytest.importorskip("jax.numpy")
-    mine, theirs = {
-        "sgd": (sgd(0.05), optax.sgd(0.05)),
-        "momentum": (sgd(0.05, momentum=0.9), optax.sgd(0.05, momentum=0.9)),
-        "nesterov": (sgd(0.05, momentum=0.9, nesterov=True), optax.sgd(0.05, momentum=0.9, nesterov=True)),
-        "adam": (adam(0.02), optax.adam(0.02)),
-    }[name]
+    mine, theirs = row.ours(row.rate, **row.options), row.optax(optax)
     host, gradient = problem(4)
     params = tree_map(jnp.asarray, host)
     wide = params["b"].dtype == jnp.float64
@@ -154,8 +192,16 @@ def test_they_are_optax(name: str) -> None:
         params, own = step.params, step.state
 
 
+def test_decoupled_decay_is_not_that_of_the_gradient() -> None:
+    params, g = np.asarray([1.0, -2.0]), np.asarray([1e6, 0.0])
+    moved = adamw(0.1, weight_decay=0.5).update(g, adamw(0.1).init(params), params).params
+    assert np.allclose(moved, [0.95 * 1.0 - 0.1, 0.95 * -2.0], rtol=1e-12)  # whatever the gradient's size
+
+
 @pytest.mark.parametrize(
-    "optimizer", [sgd(0.05, momentum=0.9, nesterov=True), adam(0.02)], ids=["sgd", "adam"]
+    "optimizer",
+    [sgd(0.05, momentum=0.9, nesterov=True), adam(0.02), adamw(0.02, weight_decay=0.3)],
+    ids=["sgd", "adam", "adamw"],
 )
 def test_every_backend_takes_the_same_step(variant: Variant, draw: Draw, optimizer: Optimizer) -> None:
     host = {"a": draw.normal(3, 2), "b": [draw.normal(4), draw.normal()]}
@@ -201,7 +247,7 @@ def test_a_step_tells_norm_rate_and_ratio() -> None:
 
 def test_the_norm_survives_numbers_whose_squares_do_not(variant: Variant) -> None:
     params = variant.asarray(np.ones(2), "float32")
-    for size in (1e30, 1e-30):
+    for size in (1e30, 1e-30, 6e37):  # 1/6e37 is subnormal, and flushed to 0 by compilers
         g = variant.asarray(np.asarray([3.0, 4.0]) * size, "float32")
         step = variant.compiled(lambda g: sgd(1e-9).update(g, sgd(1e-9).init(params), params).grad_norm)(g)
         assert np.isclose(float(variant.to_numpy(step)), 5 * size, rtol=1e-6)
@@ -276,7 +322,9 @@ def test_optimizers_compare_and_pickle_by_value() -> None:
     assert adam(0.1, beta1=0.8).update != adam(0.1).update
     assert sgd(0.1).update == sgd(0.2).update  # the rate is state, so that a sweep compiles once
     assert sgd(0.5, momentum=0.9).update != adam(0.5, beta1=0.9).update
-    assert pickle.loads(pickle.dumps(adam(0.1))) == adam(0.1)
+    assert adamw(0.5, weight_decay=0.0).update != adam(0.5).update
+    assert adamw(0.5, weight_decay=0.1).update != adamw(0.5, weight_decay=0.2).update
+    assert pickle.loads(pickle.dumps(adamw(0.1))) == adamw(0.1)
 
 
 def test_half_precision_is_stepped_wide_and_rounded_once() -> None:
@@ -301,7 +349,7 @@ def test_a_traced_rate_can_be_differentiated() -> None:
     assert float(jax.jit(jax.grad(moved))(0.1)) == -7.0
 
 
-@pytest.mark.parametrize("make", [sgd, adam])
+@pytest.mark.parametrize("make", [sgd, adam, adamw])
 @pytest.mark.parametrize("rate", [0.0, -0.1, float("nan"), float("inf")])
 def test_rates_out_of_range_are_refused(make: Any, rate: float) -> None:
     with pytest.raises(ShapeError, match=r"learning_rate is .* expected it finite and above 0"):
@@ -324,6 +372,8 @@ def test_rates_that_are_no_numbers_are_refused(rate: Any) -> None:
         lambda: adam(0.1, beta1=1.0),
         lambda: adam(0.1, beta2=float("nan")),
         lambda: adam(0.1, epsilon=-1e-8),
+        lambda: adamw(0.1, weight_decay=-0.01),
+        lambda: adamw(0.1, weight_decay=float("inf")),
     ],
 )
 def test_hyper_parameters_out_of_range_are_refused(make: Any) -> None:

@@ -4,30 +4,54 @@ from __future__ import annotations
 
 from pillars.calculus._check_gradient import check_gradient
 from pillars.calculus._check_rows import CheckRow, GradientCheck
+from pillars.calculus._clipping import Clipped, clip_by_global_norm
 from pillars.calculus._descent import gradient_descent
 from pillars.calculus._descent_plan import Metrics
 from pillars.calculus._descent_result import Descent, History
 from pillars.calculus._losses import mean_squared_error
-from pillars.calculus._optimizers import Optimizer, adam, sgd
+from pillars.calculus._monitors import EarlyStopping, LossMonitor, RisingState, RobustState, StoppingState
+from pillars.calculus._optimizers import Optimizer, adam, adamw, sgd
 from pillars.calculus._reverse import grad, value_and_grad, vjp
+from pillars.calculus._schedules import (
+    constant,
+    cosine_decay,
+    exponential_decay,
+    linear_warmup,
+    step_decay,
+    warmup_cosine,
+)
 from pillars.calculus._steps import AdamState, SgdState, Step
 
 __all__ = [
     "AdamState",
     "CheckRow",
+    "Clipped",
     "Descent",
+    "EarlyStopping",
     "GradientCheck",
     "History",
+    "LossMonitor",
     "Metrics",
     "Optimizer",
+    "RisingState",
+    "RobustState",
     "SgdState",
     "Step",
+    "StoppingState",
     "adam",
+    "adamw",
     "check_gradient",
+    "clip_by_global_norm",
+    "constant",
+    "cosine_decay",
+    "exponential_decay",
     "grad",
     "gradient_descent",
+    "linear_warmup",
     "mean_squared_error",
     "sgd",
+    "step_decay",
     "value_and_grad",
     "vjp",
+    "warmup_cosine",
 ]

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 from threading import Lock, local
 from typing import Any
 
-from pillars._errors import CapabilityError, DTypeError, ShapeError
+from pillars._errors import CapabilityError, DTypeError
 from pillars.backends import fingerprint, procedure, tree_flatten, tree_leaves
 from pillars.backends._tree import TreeDef
 from pillars.calculus._descent_eager import descend_eagerly
 from pillars.calculus._descent_plan import Metrics, Plan, rows_of
 from pillars.calculus._descent_result import Descent
 from pillars.calculus._descent_traced import Given, descend_compiled, descend_in_trace
+from pillars.calculus._numbers import count, within
 from pillars.calculus._optimizers import Optimizer, sgd
 from pillars.calculus._parameters import home_of, number_on, start, with_data
 from pillars.random import as_key
@@ -58,7 +58,9 @@ def gradient_descent(
     batch_size : rows a step, drawn without replacement until fewer than a batch are left; a new order every epoch.
         None: all rows in every step.
     clip_norm : scale gradients whose norm is above this down to it. The history has the norm before.
-    monitor : reserved.
+    monitor : see :class:`LossMonitor`, :class:`EarlyStopping`; or any pair of ``init(like) -> state`` and
+        ``update(loss, state) -> state`` whose states have a boolean ``halted``. It sees the loss of every step, before
+        the step is taken, and is part of the compiled program.
     tolerance : stop where the gradient's norm is at most this. None: take all steps.
     rng : int seed, key, or NumPy Generator: of the rows' order.
     callback : ``callback(step, metrics)`` after every `every` steps; metrics are the floats loss (before the last
@@ -74,6 +76,7 @@ def gradient_descent(
 
         - "steps": all steps were taken.
         - "converged": the gradient's norm reached the tolerance.
+        - "halted": the monitor halted it; `params` are those of the loss that it saw last.
         - "diverged": all steps were taken, the last three each raised the loss, and it ends above all it ever was.
         - "nonfinite": a loss, parameter or gradient was NaN or infinite, and the run stopped there; `params` are the
           last ones that were finite together with their loss.
@@ -87,7 +90,7 @@ def gradient_descent(
         named); options outside their range, rates of a schedule too; data of different lengths in batches.
     DTypeError : parameters that are not floating, a complex loss, options that are no numbers.
     BackendError : arrays of two libraries.
-    CapabilityError : a callback inside the caller's jit; `monitor` or `checkpoint`, which cannot be given yet.
+    CapabilityError : a callback inside the caller's jit; `checkpoint`, which cannot be given yet.
 
     Notes
     -----
@@ -120,21 +123,25 @@ def gradient_descent(
     >>> too_fast.status, too_fast.params.round(2), too_fast.limit.round(4)
     ('diverged', np.float64(-18231.97), np.float64(0.0909))
     """
-    _check_options(loss, gradient, optimizer, steps, every, callback)
-    _not_yet(monitor=monitor, checkpoint=checkpoint)
+    _check_options(loss, gradient, optimizer, monitor, callback)
+    steps, every = count("gradient_descent", "steps", steps, 0), count("gradient_descent", "every", every, 1)
+    if checkpoint is not None:
+        raise CapabilityError(
+            f"gradient_descent: got checkpoint={checkpoint!r}, expected None: this option is not there yet. "
+            "Use callback, or several shorter descents."
+        )
     clip = _bound("clip_norm", clip_norm, above=True)
     small = _bound("tolerance", tolerance, above=False)
     home = home_of("gradient_descent", params, data)
     params = start("gradient_descent", params, data, home)
     data = with_data("gradient_descent", params, data, home)
     optimizer = sgd(0.01) if optimizer is None else optimizer
-    rows = 0 if batch_size is None else rows_of(data, _count("batch_size", batch_size, 1))
-    plan = Plan(
-        home, loss, gradient, optimizer, int(steps), rows, None if batch_size is None else int(batch_size)
-    )
+    size = None if batch_size is None else count("gradient_descent", "batch_size", batch_size, 1)
+    rows = 0 if size is None else rows_of(data, size)
+    plan = Plan(home, loss, gradient, optimizer, steps, rows, size, monitor)
     key = _key(rng, None if batch_size is None else tree_leaves(params)[0])
     if home.name != "jax":
-        return descend_eagerly(plan, params, data, key, clip, small, callback, int(every))
+        return descend_eagerly(plan, params, data, key, clip, small, callback, every)
     state = optimizer.init(params)
     dtype = home.xp.result_type(*(p.dtype for p in tree_leaves(params)), home.xp.float32)
     given = Given(data, key, *(None if x is None else number_on(home, x, dtype) for x in (clip, small)))
@@ -145,7 +152,7 @@ def gradient_descent(
                 "there. Read the history of the result, or call it outside jit."
             )
         return descend_in_trace(plan, params, state, given)
-    return descend_compiled(plan, params, state, given, callback, int(every), _keeper(plan, (params, data)))
+    return descend_compiled(plan, params, state, given, callback, every, _keeper(plan, (params, data)))
 
 
 class _Kept:
@@ -179,7 +186,7 @@ def _node_types(treedef: TreeDef) -> list[Any]:
 def _keeper(plan: Plan, trees: Any) -> Callable[[str, Callable[..., Any]], Callable[..., Any]]:
     """What compiles the programs of a plan, or finds those of a plan that does the same."""
     nodes = _node_types(tree_flatten(trees)[1])
-    mark = fingerprint(plan.loss, plan.gradient, plan.optimizer.update, *nodes)
+    mark = fingerprint(plan.loss, plan.gradient, plan.optimizer.update, plan.monitor, *nodes)
 
     def compiled(name: str, f: Callable[..., Any]) -> Callable[..., Any]:
         if mark is None:
@@ -197,27 +204,17 @@ def _keeper(plan: Plan, trees: Any) -> Callable[[str, Callable[..., Any]], Calla
     return compiled
 
 
-def _check_options(loss: Any, gradient: Any, optimizer: Any, steps: Any, every: Any, callback: Any) -> None:
+def _check_options(loss: Any, gradient: Any, optimizer: Any, monitor: Any, callback: Any) -> None:
     for name, f in (("loss", loss), ("gradient", gradient), ("callback", callback)):
         if not callable(f) and (f is not None or name == "loss"):
             raise DTypeError(f"gradient_descent: {name} is {f!r}, expected a function.")
-    if optimizer is not None and not (
-        callable(getattr(optimizer, "init", None)) and callable(optimizer.update)
+    for name, pair, such in (
+        ("optimizer", optimizer, "an Optimizer such as pillars.calculus.sgd(0.01)"),
+        ("monitor", monitor, "a monitor such as pillars.calculus.LossMonitor()"),
     ):
-        raise DTypeError(
-            f"gradient_descent: optimizer is {optimizer!r}, expected an Optimizer such as pillars.calculus.sgd(0.01)."
-        )
-    _count("steps", steps, 0)
-    _count("every", every, 1)
-
-
-def _not_yet(**options: Any) -> None:
-    for name, value in options.items():
-        if value is not None:
-            raise CapabilityError(
-                f"gradient_descent: got {name}={value!r}, expected None: this option is not there yet. "
-                "Use callback, tolerance, or several shorter descents."
-            )
+        parts = [getattr(pair, part, None) for part in ("init", "update")]
+        if pair is not None and (isinstance(pair, type) or not all(callable(part) for part in parts)):
+            raise DTypeError(f"gradient_descent: {name} is {pair!r}, expected {such}.")
 
 
 def _key(rng: Any, like: Any) -> Any:
@@ -230,22 +227,6 @@ def _key(rng: Any, like: Any) -> Any:
     return None
 
 
-def _count(name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise DTypeError(f"gradient_descent: {name} is {value!r}, expected an integer.")
-    if value < least:
-        raise ShapeError(f"gradient_descent: {name} is {value}, expected at least {least}.")
-    return int(value)
-
-
 def _bound(name: str, value: Any, *, above: bool) -> Any:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not hasattr(value, "__float__"):
-        raise DTypeError(f"gradient_descent: {name} is {value!r}, expected a number or None.")
-    number = float(value)
-    if math.isnan(number) or number < 0 or (above and number == 0):
-        raise ShapeError(
-            f"gradient_descent: {name} is {number:g}, expected a number {'above' if above else 'of at least'} 0."
-        )
-    return number
+    where = "gradient_descent"
+    return None if value is None else within(where, name, value, 0.0, above=above, to=True)

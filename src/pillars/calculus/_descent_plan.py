@@ -16,6 +16,8 @@ from pillars.backends import (
     tree_map,
     tree_unflatten,
 )
+from pillars.calculus._descent_result import HALTED, STALLED
+from pillars.calculus._monitors import EarlyStopping
 from pillars.calculus._optimizers import Optimizer
 from pillars.calculus._parameters import matching_leaves
 from pillars.random import fold_in, permutation
@@ -42,10 +44,14 @@ class Plan:
     steps: int
     rows: int  # of the data, where batches are drawn; else 0
     batch_size: int | None
+    monitor: Any = None
 
     def value(self, params: Any, *batch: Any) -> Any:
-        """The loss, made sure to be one real number."""
-        y = self.loss(params, *batch)
+        """The loss."""
+        return self.checked(self.loss(params, *batch))
+
+    def checked(self, y: Any) -> Any:
+        """What the loss returned, made sure to be one real number."""
         if isinstance(y, (int, float)):
             return self.home.asarray(float(y))
         shape = getattr(y, "shape", None)
@@ -81,6 +87,11 @@ class Plan:
             )
 
         return by_hand
+
+    @property
+    def halted_code(self) -> int:
+        """What it means that the monitor halted the run."""
+        return STALLED if isinstance(self.monitor, EarlyStopping) else HALTED
 
     def implied(self, growth: Any, rate: Any) -> tuple[Any, Any] | None:
         """What a steady growth of the error says of the curvature: the optimiser's formula, if it has one."""

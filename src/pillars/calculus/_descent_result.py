@@ -7,12 +7,15 @@ from typing import Any, NamedTuple
 
 from pillars._errors import CapabilityError
 from pillars.backends import backend, namespace
+from pillars.calculus._descent_words import after_all_steps
 
 __all__ = [
     "CONVERGED",
     "GRADIENT_BROKE",
+    "HALTED",
     "LOSS_BROKE",
     "RUNNING",
+    "STALLED",
     "START_BROKE",
     "STEPS",
     "Descent",
@@ -21,13 +24,14 @@ __all__ = [
     "judge",
 ]
 
-RUNNING, STEPS, CONVERGED, DIVERGED, HALTED, LOSS_BROKE, GRADIENT_BROKE, START_BROKE = -1, 0, 1, 2, 3, 4, 5, 6
+RUNNING, STEPS, CONVERGED, DIVERGED, HALTED, LOSS_BROKE, GRADIENT_BROKE, START_BROKE, STALLED = -1, *range(8)
 _WORDS = {
     RUNNING: "running",
     STEPS: "steps",
     CONVERGED: "converged",
     DIVERGED: "diverged",
     HALTED: "halted",
+    STALLED: "halted",
     LOSS_BROKE: "nonfinite",
     GRADIENT_BROKE: "nonfinite",
     START_BROKE: "nonfinite",
@@ -116,10 +120,7 @@ def _advice(parts: list[Any]) -> str:
         case 0:
             if not n:
                 return "no step was asked for: these are the parameters given."
-            return (
-                f"all {n} steps were taken: the loss went from {losses[0]:.4g} to {loss:.4g}, the gradient's norm from "
-                f"{norms[0]:.3g} to {norms[-1]:.3g}. If it is still falling, raise steps; tolerance= stops at a norm."
-            )
+            return after_all_steps(losses, loss, norms, rate)
         case 6:
             return (
                 f"at the parameters given the loss is {loss:.3g}, before any step. Look for log(0), a division by 0, "
@@ -130,6 +131,17 @@ def _advice(parts: list[Any]) -> str:
                 f"after {n} steps the loss is {loss:.4g} but its gradient is not finite. Look for sqrt or log at 0, or "
                 "a branch that where() discards; check_gradient at these parameters says which entries."
             )
+        case 7:
+            least = min([*losses, loss])
+            return (
+                f"the monitor halted the run after {n} steps: the loss, {loss:.4g}, no longer beats its least, "
+                f"{least:.4g}. Lower the {rate} to go on from here, or raise the monitor's patience."
+            )
+        case 3:
+            start = losses[0] if losses else loss
+            begin = f"the monitor halted the run after {n} steps: the loss had gone from {start:.4g} to {loss:.4g}."
+            if not loss > min([*losses, loss]):
+                return f"{begin} That is the least it had been: see what the monitor's own rule looks at."
         case 4:
             begin = (
                 f"step {n} gave a loss or parameters that are not finite, after the loss had gone from "
@@ -167,8 +179,8 @@ def judge(code: Any, losses: Any, rates: Any, last: Any, implied: Any) -> Verdic
     Along the eigenvector that dominates, a quadratic's error is multiplied by −r in every step, so differences of
     successive losses by r², whatever the loss's minimum: r and the rate give the curvature.
 
-    Diverged is what ends at the highest loss of the whole run, after three steps each of which raised it. A fixed
-    bound on the loss would call a run healthy whose loss has merely not got there yet.
+    Diverged is what was not halted and ends at the highest loss of the whole run, after three steps each of which
+    raised it. A fixed bound on the loss would call a run healthy whose loss has merely not got there yet.
 
     Parameters
     ----------
@@ -196,13 +208,17 @@ def judge(code: Any, losses: Any, rates: Any, last: Any, implied: Any) -> Verdic
     verdict = xp.where((code == RUNNING) & risen, xp.full_like(code, DIVERGED), ended)
     rate = xp.take(rates, xp.clip(recent[:4], 0, n - 1))
     growths = rises[1:] / xp.where(rises[:-1] > 0, rises[:-1], xp.ones_like(rises[:-1]))
-    steady = (last >= 4) & xp.all(rises > 0) & (xp.max(growths) < _STEADY * xp.min(growths))
+    # a monitor may halt a run at three rises: then two growths have to do
+    few = code == HALTED
+    growths = xp.where(few & (xp.arange(3, device=device) == 0), growths[1], growths)
+    rose = xp.all(rises[1:] > 0) & ((rises[0] > 0) | few)
+    steady = ((last >= 4) | (few & (last >= 3))) & rose & (xp.max(growths) < _STEADY * xp.min(growths))
     steady = steady & (xp.max(rate) == xp.min(rate)) & (growths[2] > _NOTICEABLE)
     growth = xp.sqrt(xp.where(steady, growths[2], xp.ones_like(growths[2])))
     found = implied(growth, rate[3])
     if found is None:
         return Verdict(verdict, nan, nan)
     sharpness, limit = found
-    broke = (verdict == DIVERGED) | (verdict == LOSS_BROKE) | (verdict == GRADIENT_BROKE)
+    broke = few | (verdict == DIVERGED) | (verdict == LOSS_BROKE) | (verdict == GRADIENT_BROKE)
     told = steady & broke
     return Verdict(verdict, xp.where(told, sharpness, nan), xp.where(told, limit, nan))

@@ -1,6 +1,8 @@
-"""The loop of a descent as one program, for JAX: a scan whose steps do nothing once something has ended the run.
+"""The loop of a descent as one program, for JAX.
 
-A scan, not a while loop, so that it can be differentiated in reverse and mapped over many rates at once.
+A program of its own is a while loop, which ends where the run does. As part of somebody's program it is a scan, so
+that it can be differentiated in reverse and mapped over many rates at once: its steps do nothing once something has
+ended it.
 """
 
 from __future__ import annotations
@@ -13,14 +15,17 @@ from pillars.calculus._descent_plan import Metrics, Plan
 from pillars.calculus._descent_result import (
     CONVERGED,
     GRADIENT_BROKE,
+    HALTED,
     LOSS_BROKE,
     RUNNING,
+    STALLED,
     START_BROKE,
     Descent,
     History,
     Verdict,
     judge,
 )
+from pillars.calculus._monitors import watching
 from pillars.calculus._norms import clip_factor, norm_of_leaves
 from pillars.calculus._optimizers import Update, refuse_rate
 from pillars.calculus._parameters import rate_dtype
@@ -42,13 +47,14 @@ class _Carry(NamedTuple):
     previous: Any
     state: Any
     order: Any
+    monitor: Any
     step: Any
     code: Any
 
 
 def descend_in_trace(plan: Plan, params: Any, state: Any, given: Given) -> Descent:
     """The whole descent as part of somebody's program; the history keeps its full length."""
-    found = _Program(plan).whole(params, state, given)
+    found = _Program(plan, whole_length=True).whole(params, state, given)
     return Descent(*found[:4], *_judged(plan, found))
 
 
@@ -65,7 +71,7 @@ def descend_compiled(
 
     ``compiled(name, f)`` is `f` compiled, the one kept from an equal descent where there is one.
     """
-    program = _Program(plan)
+    program = _Program(plan, whole_length=False)
     if callback is None or not plan.steps:
         return _told(plan, compiled("whole", program.whole)(params, state, given))
     carry, parts, done = compiled("first", program.first)(params, state, given), [], 0
@@ -109,7 +115,7 @@ def _judged(plan: Plan, found: Descent) -> Verdict:
     losses, rates = xp.concat([history.loss, nan]), xp.concat([history.learning_rate, nan])
     if plan.batch_size:
         return judge(code, losses, rates, steps - 1, plan.implied)
-    whole = code == RUNNING
+    whole = (code == RUNNING) | (code == HALTED) | (code == STALLED)
     at_end = xp.arange(losses.shape[0], dtype=steps.dtype) == steps
     losses = xp.where(whole & at_end, xp.astype(found.loss, losses.dtype), losses)
     return judge(code, losses, rates, xp.where(whole, steps, steps - 1), plan.implied)
@@ -118,8 +124,9 @@ def _judged(plan: Plan, found: Descent) -> Verdict:
 class _Program:
     """The pieces of a compiled descent: where it starts, a run of steps, and the verdict at the end."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, *, whole_length: bool) -> None:
         self.plan = plan
+        self.whole_length = whole_length
         self.home = plan.home
         self.xp = plan.home.xp
         self.evaluate = plan.evaluator()
@@ -127,7 +134,9 @@ class _Program:
     def first(self, params: Any, state: Any, given: Given) -> _Carry:
         """The state before any step."""
         order = self.plan.order(given.key, 0) if self.plan.batch_size else None
-        return _Carry(params, params, state, order, self._whole(0), self._whole(RUNNING))
+        dtype = rate_dtype(self.xp, tree_leaves(params))
+        monitor = watching(self.plan.monitor, self.xp.zeros((), dtype=dtype))
+        return _Carry(params, params, state, order, monitor, self._whole(0), self._whole(RUNNING))
 
     def whole(self, params: Any, state: Any, given: Given) -> Descent:
         """All steps and the end of them, not yet judged."""
@@ -139,16 +148,32 @@ class _Program:
         dtype = rate_dtype(self.xp, tree_leaves(carry.params))
         if not length:
             return carry, History(*[self.xp.zeros((0,), dtype=dtype)] * 3)
-        nothing = History(*[self.xp.full((), self.xp.nan, dtype=dtype)] * 3)
+        nothing = self.xp.full((), self.xp.nan, dtype=dtype)
+        if self.whole_length:
 
-        def advance(carry: _Carry, _: Any) -> tuple[_Carry, History]:
-            running = carry.code == RUNNING
-            after: tuple[_Carry, History] = self.home.cond(
-                running, lambda c: self._step(c, given, dtype), lambda c: (c, nothing), carry
-            )
-            return after
+            def advance(carry: _Carry, _: Any) -> tuple[_Carry, History]:
+                after: tuple[_Carry, History] = self.home.cond(
+                    carry.code == RUNNING,
+                    lambda c: self._step(c, given, dtype),
+                    lambda c: (c, History(nothing, nothing, nothing)),
+                    carry,
+                )
+                return after
 
-        return self.home.scan(advance, carry, None, length)
+            return self.home.scan(advance, carry, None, length)
+
+        def proceed(state: Any) -> Any:
+            carry, history, place = state
+            after, entry = self._step(carry, given, dtype)
+            return after, tree_map(lambda all_of, one: all_of.at[place].set(one), history, entry), place + 1
+
+        history = History(*[self.xp.full((length,), self.xp.nan, dtype=dtype)] * 3)
+        carry, history, _ = self.home.while_loop(
+            lambda state: (state[0].code == RUNNING) & (state[2] < length),
+            proceed,
+            (carry, history, self._whole(0)),
+        )
+        return carry, history
 
     def _step(self, carry: _Carry, given: Given, dtype: Any) -> tuple[_Carry, History]:
         xp = self.xp
@@ -160,6 +185,11 @@ class _Program:
             code = xp.where(norm <= given.tolerance, self._whole(CONVERGED), code)
         sound = xp.isfinite(value) & self._finite(carry.params)
         code = xp.where(sound, code, self._broke(carry))
+        monitor = carry.monitor
+        if monitor is not None:
+            monitor = self.plan.monitor.update(xp.astype(value, dtype), monitor)
+            halted = (code == RUNNING) & monitor.halted
+            code = xp.where(halted, self._whole(self.plan.halted_code), code)
         go = code == RUNNING
         if given.clip_norm is not None:
             factor = clip_factor(xp, norm, given.clip_norm)
@@ -171,6 +201,7 @@ class _Program:
             self._choose(go, carry.params, stay),
             self._choose(go, made.state, carry.state),
             order,
+            monitor,
             xp.where(go, carry.step + 1, carry.step),
             code,
         )

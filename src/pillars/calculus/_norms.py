@@ -7,7 +7,7 @@ from typing import Any
 
 from pillars.backends import dtype_kind
 
-__all__ = ["clip_factor", "norm_of_leaves", "wide"]
+__all__ = ["clip_factor", "norm_of_leaves", "scale_and_root", "wide"]
 
 
 def wide(xp: Any, x: Any) -> Any:
@@ -17,18 +17,33 @@ def wide(xp: Any, x: Any) -> Any:
 
 def norm_of_leaves(xp: Any, leaves: Sequence[Any], dtype: Any) -> Any:
     """The 2-norm of all entries of all leaves, 0-d of `dtype`, without overflow or underflow of the squares."""
+    scale, root = scale_and_root(xp, leaves, dtype)
+    return scale * root
+
+
+def scale_and_root(xp: Any, leaves: Sequence[Any], dtype: Any) -> tuple[Any, Any]:
+    """The norm as a product, neither part of which overflows; where the norm is 0 the root is.
+
+    The scale is the largest magnitude, or so large that its reciprocal, by which compilers multiply in the place of
+    dividing, is not flushed to 0. With an entry that is not finite the scale is 1 and the root is not finite.
+    """
     filled = [xp.astype(wide(xp, x), dtype, copy=False) for x in leaves if 0 not in x.shape]
     if not filled:
-        return xp.asarray(0.0, dtype=dtype)
+        none = xp.asarray(0.0, dtype=dtype)
+        return xp.ones_like(none), none
     largest = xp.max(xp.abs(filled[0]))
     for x in filled[1:]:
         largest = xp.maximum(largest, xp.max(xp.abs(x)))
+    most = 1.0 / float(xp.finfo(dtype).smallest_normal)
     scale = xp.where(xp.isfinite(largest) & (largest > 0), largest, xp.ones_like(largest))
+    scale = xp.minimum(scale, xp.full_like(scale, most))
     total = xp.zeros_like(scale)
     for x in filled:
         scaled = x / scale
         total = total + xp.sum(scaled * scaled)
-    return scale * xp.sqrt(total)
+    # the root's slope at 0 is infinite: what differentiates through a descent must not meet it
+    root = xp.sqrt(xp.where(total > 0, total, xp.ones_like(total)))
+    return scale, xp.where(total > 0, root, total)
 
 
 def clip_factor(xp: Any, norm: Any, limit: Any) -> Any:

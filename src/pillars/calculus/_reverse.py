@@ -27,7 +27,7 @@ from pillars.calculus._traced import TracedArray, escaped, strip
 from pillars.calculus._traced_backward import backward
 from pillars.calculus._traced_namespace import space_of
 
-__all__ = ["grad", "value_and_grad", "vjp"]
+__all__ = ["call", "grad", "value_and_grad", "vjp"]
 
 
 @procedure()
@@ -160,7 +160,7 @@ def vjp(f: Callable[..., Any], /, *args: Any) -> tuple[Any, Callable[[Any], tupl
         made = [parameter(trace, leaf, copy=True) for leaf in leaves]
         inputs.append((made, treedef))
         given.append(tree_unflatten(treedef, made))
-    traced_out = _call(trace, f, given, {})
+    traced_out = call(trace, f, given, {})
     outputs, structure = tree_flatten(traced_out)
     out = tree_unflatten(structure, [_own(trace, x) for x in outputs])
     nodes = [x._node if type(x) is TracedArray and x._trace is trace else None for x in outputs]
@@ -210,7 +210,7 @@ def _value_and_grad(f: Callable[..., Any], argnums: int | Sequence[int], name: s
             made.append([parameter(trace, leaf, copy=False) for leaf in leaves])
             given[place] = tree_unflatten(treedef, made[-1])
         with lending(lent):
-            result = _call(trace, f, given, more)
+            result = call(trace, f, given, more)
         value, node = value_of(name, trace, result)
         found = {}
         if node is not None:
@@ -226,7 +226,8 @@ def _value_and_grad(f: Callable[..., Any], argnums: int | Sequence[int], name: s
     return both
 
 
-def _call(trace: Trace, f: Callable[..., Any], args: Sequence[Any], options: dict[str, Any]) -> Any:
+def call(trace: Trace, f: Callable[..., Any], args: Sequence[Any], options: dict[str, Any]) -> Any:
+    """`f` of traced arguments, which closes the trace."""
     try:
         return f(*args, **options)
     except ValueError as error:

@@ -1,7 +1,7 @@
 """What one step of an optimiser does to one leaf.
 
-A rule works with scalars that are Python floats in an eager loop and 0-d arrays in a compiled one: `update` on trees
-and the private loops of `gradient_descent` share its one formula.
+A rule's formula stands twice: as it is written, for `update` and for what compiles; and in place, on buffers that a
+loop owns. Both round the same, operation for operation.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol
 
-__all__ = ["Adam", "AdamState", "Rule", "Sgd", "SgdState", "Step"]
+__all__ = ["Adam", "AdamState", "AdamW", "Rule", "Sgd", "SgdState", "Step"]
 
 
 class Step(NamedTuple):
@@ -66,6 +66,17 @@ class Rule(Protocol):
         """The leaf and its slots after the step."""
         ...
 
+    @property
+    def constants(self) -> tuple[float, ...]:
+        """What all steps have in common, for :meth:`write`."""
+        ...
+
+    def write(
+        self, xp: Any, p: Any, g: Any, slots: Any, scalars: Any, constants: Any, scratch: Any, out: Any
+    ) -> None:
+        """:meth:`leaf` into `out` and the slots themselves; `p` and `g` stay. Two arrays of scratch, numbers 0-d."""
+        ...
+
     def implied(self, growth: Any, rate: Any) -> tuple[Any, Any] | None:
         """Curvature, and the rate's limit, of a quadratic whose error grows by `growth` a step; None: no formula."""
         ...
@@ -100,6 +111,27 @@ class Sgd:
             return p - rate * g, ()
         velocity = self.momentum * slots[0] + g
         return p - rate * (g + self.momentum * velocity if self.nesterov else velocity), (velocity,)
+
+    @property
+    def constants(self) -> tuple[float, ...]:
+        """What all steps have in common, for :meth:`write`."""
+        return self.momentum, self.weight_decay
+
+    def write(
+        self, xp: Any, p: Any, g: Any, slots: Any, scalars: Any, constants: Any, scratch: Any, out: Any
+    ) -> None:
+        """:meth:`leaf` into `out` and the slots themselves; `p` and `g` stay."""
+        (rate,), (momentum, weight_decay), (a, b) = scalars, constants, scratch
+        if self.weight_decay:
+            xp.multiply(p, weight_decay, a)
+            g = xp.add(g, a, a)
+        if not self.momentum:
+            xp.subtract(p, xp.multiply(g, rate, a), out)
+            return
+        velocity = xp.add(xp.multiply(slots[0], momentum, slots[0]), g, slots[0])
+        if self.nesterov:
+            velocity = xp.add(xp.multiply(velocity, momentum, b), g, b)
+        xp.subtract(p, xp.multiply(velocity, rate, b), out)
 
     def implied(self, growth: Any, rate: Any) -> tuple[Any, Any]:
         """From the root z = −growth of the step's characteristic polynomial along one eigenvector."""
@@ -137,6 +169,47 @@ class Adam:
             second,
         )
 
+    @property
+    def constants(self) -> tuple[float, ...]:
+        """What all steps have in common, for :meth:`write`."""
+        return self.beta1, 1 - self.beta1, self.beta2, 1 - self.beta2, self.epsilon
+
+    def write(
+        self, xp: Any, p: Any, g: Any, slots: Any, scalars: Any, constants: Any, scratch: Any, out: Any
+    ) -> None:
+        """:meth:`leaf` into `out` and the slots themselves; `p` and `g` stay."""
+        multiply, divide, add = xp.multiply, xp.divide, xp.add
+        (rate, correction1, correction2), (first, second), (a, b) = scalars, slots, scratch
+        beta1, rest1, beta2, rest2, epsilon = constants
+        add(multiply(first, beta1, first), multiply(g, rest1, a), first)
+        add(multiply(second, beta2, second), multiply(multiply(g, g, a), rest2, a), second)
+        add(xp.sqrt(divide(second, correction2, a), a), epsilon, a)
+        divide(multiply(divide(first, correction1, b), rate, b), a, b)
+        xp.subtract(p, b, out)
+
     def implied(self, growth: Any, rate: Any) -> None:
         """The preconditioner changes along the way: the growth alone tells no curvature."""
         return
+
+
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """Adam beside a decay of the parameters that its moments do not see."""
+
+    weight_decay: float
+
+    def scalars(self, step: Any, rate: Any, expm1: Callable[[Any], Any]) -> tuple[Any, ...]:
+        """Those of Adam, and what the decay leaves."""
+        return *super().scalars(step, rate, expm1), 1.0 - rate * self.weight_decay
+
+    def leaf(
+        self, xp: Any, p: Any, g: Any, slots: tuple[Any, ...], scalars: tuple[Any, ...]
+    ) -> tuple[Any, tuple[Any, ...]]:
+        """p ← (1 − ηλ)·p, and Adam's step from there."""
+        return super().leaf(xp, p * scalars[3], g, slots, scalars[:3])
+
+    def write(
+        self, xp: Any, p: Any, g: Any, slots: Any, scalars: Any, constants: Any, scratch: Any, out: Any
+    ) -> None:
+        """:meth:`leaf` into `out` and the slots themselves; `p` and `g` stay."""
+        super().write(xp, xp.multiply(p, scalars[3], out), g, slots, scalars[:3], constants, scratch, out)

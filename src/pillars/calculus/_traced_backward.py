@@ -64,17 +64,21 @@ def _fit(xp: Any, d: Any, parent: Node) -> Any:
     return d if d.dtype == parent.dtype else xp.astype(d, parent.dtype)
 
 
-def backward(trace: Trace, seeds: Sequence[tuple[Node, Any]]) -> dict[int, Any]:
+def backward(
+    trace: Trace, seeds: Sequence[tuple[Node, Any]], *, careful: bool | None = None
+) -> dict[int, Any]:
     """Cotangents of the leaves that the seeds reach, by node number.
 
     Where a selection (where, clip, maximum, max) has kept a cotangent away, it stays 0 through elementwise rules,
     whatever their slope: where 0·∞ or 0·NaN turns up in a parameter's cotangent, the walk is made again with that
     convention. So the usual walk pays nothing for it. A cotangent that is 0 by its size alone is multiplied as it is.
+
+    `careful` is for who looks at the numbers anyway: True for that convention, False for the walk without it.
     """
     space = trace.space
     with space.root.quiet():
-        if not space.root.host:
-            return _walk(trace, seeds, careful=True)
+        if careful is not None or not space.root.host:
+            return _walk(trace, seeds, careful=careful is not False or not space.root.host)
         found = _walk(trace, seeds, careful=False)
         isfinite = space.base.isfinite
         if all(isfinite(strip(g)).all() for g in found.values()):

@@ -9,10 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from pillars._errors import CapabilityError
-from pillars._typing import Kind
 from pillars.backends import (
     Adapter,
-    dtype_kind,
     forward_and_pullback,
     register_array_type,
     tree_flatten,
@@ -23,10 +21,12 @@ from pillars.backends._eager import EagerBackend
 from pillars.backends._operation import in_reference
 from pillars.backends._record import Record
 from pillars.backends._run import run_generic
+from pillars.backends._wrapper import entry_key
 from pillars.calculus._captured import freeze
 from pillars.calculus._tape import Node
 from pillars.calculus._traced import TracedArray, strip
 from pillars.calculus._traced_backward import PART, Whole
+from pillars.calculus._traced_entry import traced_entry
 from pillars.calculus._traced_namespace import TracedNamespace
 
 __all__ = ["TracedBackend"]
@@ -85,6 +85,7 @@ def call(record: Record, values: list[Any]) -> Any:
     trace = max((x._trace for x in values if type(x) is TracedArray), key=lambda trace: trace.level)
     space: TracedNamespace = trace.space
     if trace.level and record.rules.vjp is not None and not in_reference():
+        _remember(record, values, space)
         return _whole(record, values, trace, space)
     plain = [strip(x) for x in values]
     normal = normalise(record, plain, home(record, plain))
@@ -103,6 +104,16 @@ def call(record: Record, values: list[Any]) -> Any:
         for x, n in zip(values, normal, strict=True)
     ]
     return run_generic(_backend(space), record, given, record.body)
+
+
+def _remember(record: Record, values: list[Any], space: TracedNamespace) -> None:
+    """Let the next call with arrays of these types find its way directly."""
+    kinds = tuple(type(values[p.position]) for p in record.arrays)
+    key = entry_key(record, values)
+    if key not in record.entries:
+        entry = traced_entry(record, kinds, space, call, _several)
+        if entry is not None:
+            record.entries[key] = entry
 
 
 def _arguments(record: Record, values: list[Any]) -> tuple[list[Any], dict[str, Any]]:
@@ -142,64 +153,12 @@ def _whole(record: Record, values: list[Any], trace: Any, space: TracedNamespace
             x if type(x) is TracedArray else space.constant(n) for x, n in zip(given, normal, strict=True)
         ]
         y, pullback = forward_and_pullback(record, given, needs)
-    elif _ready(record, plain, space):
-        y, pullback = _direct(record, plain, needs, space)
     else:
         home(record, plain)
         y, pullback = forward_and_pullback(record, plain, needs)
     if type(y) is space.array_type or type(y) is TracedArray:
         return TracedArray(y, Node(Whole(record.name), parents, pullback, {}, y.shape, y.dtype), trace)
     return _several(record, parents, y, pullback, trace)
-
-
-def _ready(record: Record, values: list[Any], space: TracedNamespace) -> bool:
-    """Whether nothing is to be converted or promoted, so that the usual call may go straight to the rules."""
-    dtype = None
-    for p in record.parameters:
-        x = values[p.position]
-        if p.is_array:
-            if x is None and p.optional:
-                continue
-            if type(x) is not space.array_type:
-                return False
-            kind = dtype_kind(x.dtype)
-            if kind == "float":
-                if dtype is not None and x.dtype != dtype:
-                    return False
-                dtype = x.dtype
-            elif p.kind is Kind.ARRAY or kind not in ("integer", "bool"):
-                return False
-        elif p.kind is Kind.NUMBER:
-            if type(x) is not float:
-                if not space.root.host or getattr(x, "shape", None) != ():
-                    return False
-                values[p.position] = float(x)
-        elif type(x) not in p.types:
-            return False
-    return dtype is not None
-
-
-def _direct(record: Record, values: list[Any], needs: Any, space: TracedNamespace) -> tuple[Any, Any]:
-    """:func:`forward_and_pullback` of values that are ready: the backward pass sees to shapes and dtypes."""
-    positional, options = record.split(values)
-    extra: dict[str, Any] = {}
-    if record.rules.forward is not None:
-        record.run_check(values)
-        if space.root.host:
-            record.run_check_values(values)
-        with space.root.quiet():
-            y, extra["residuals"] = record.rules.forward(*positional, **options)
-        y = space.root.as_arrays(y)
-    else:
-        given, named = _arguments(record, values)
-        y = record.function(*given, **named)
-    rule = record.rules.vjp
-
-    def pullback(g: Any) -> Any:
-        found = rule(g, y, *positional, **options, needs=needs, **extra)  # type: ignore[misc]
-        return found if isinstance(found, tuple) else (found,)
-
-    return y, pullback
 
 
 def _several(record: Record, parents: Any, y: Any, pullback: Any, trace: Any) -> Any:

@@ -1,0 +1,213 @@
+"""What moves the parameters in a loop in Python: the optimiser's state, private and in place where the library allows.
+
+The parameters themselves are new arrays after every step: a loss or a callback may keep those it was shown.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from pillars.backends import dtype_kind, tree_leaves, tree_unflatten
+from pillars.calculus._descent_plan import Plan
+from pillars.calculus._norms import norm_of_leaves
+from pillars.calculus._optimizers import Update, refuse_rate, scheduled
+from pillars.calculus._parameters import rate_dtype
+from pillars.calculus._schedule_rules import Schedule
+
+__all__ = ["Moves", "moves_of"]
+
+_JOINED = 2**14  # elements up to which a leaf is worth a copy of its gradient: calls would cost more
+_TINY = 1e-30  # below it squares may have underflowed in float32
+
+
+class Moves:
+    """The parameters' leaves, and one step of any optimiser by its public update.
+
+    Attributes
+    ----------
+    leaves : the current parameters.
+    """
+
+    def __init__(self, plan: Plan, leaves: list[Any], treedef: Any) -> None:
+        self.home = plan.home
+        self.xp = plan.home.xp
+        self.leaves = leaves
+        self.treedef = treedef
+        self.dtype = rate_dtype(self.xp, leaves)
+        self.optimizer = plan.optimizer
+        self.state = plan.optimizer.init(tree_unflatten(treedef, leaves))
+        self.grads: list[Any] = []
+        self.dot = getattr(self.xp, "vdot", None)
+
+    def params(self) -> Any:
+        """The current parameters as a tree."""
+        return tree_unflatten(self.treedef, self.leaves)
+
+    def take(self, grads: list[Any]) -> float:
+        """Hold a gradient, whose norm this is."""
+        self.grads = grads
+        return self.norm(grads)
+
+    def norm(self, arrays: list[Any]) -> float:
+        """The 2-norm of all of them."""
+        total = sum(self.square(x) for x in arrays)
+        if _TINY < total < math.inf:
+            return math.sqrt(total)
+        return float(norm_of_leaves(self.xp, arrays, self.dtype))
+
+    def square(self, x: Any) -> float:
+        """The sum of squares, roughly: it may overflow or underflow."""
+        return float(self.dot(x, x) if self.dot else self.xp.sum(x * x))
+
+    def finite(self) -> bool:
+        """Whether all parameters are finite."""
+        return self.all_finite(self.leaves)
+
+    def all_finite(self, arrays: list[Any]) -> bool:
+        """Whether all entries are; squares overflow before numbers do."""
+        if all(math.isfinite(self.square(x)) for x in arrays):
+            return True
+        return all(bool(self.xp.all(self.xp.isfinite(x))) for x in arrays)
+
+    def step(self, factor: float | None) -> float:
+        """Move along the gradient held, times `factor`; the rate used."""
+        grads = self.grads if factor is None else [factor * g for g in self.grads]
+        made = self.optimizer.update(tree_unflatten(self.treedef, grads), self.state, self.params())
+        self.state = made.state
+        self.leaves = tree_leaves(made.params)
+        return float(made.learning_rate)
+
+
+class _ByRule(Moves):
+    """One step by the rule of one of pillars' own optimisers; its scalars are Python's floats."""
+
+    def __init__(self, plan: Plan, leaves: list[Any], treedef: Any) -> None:
+        super().__init__(plan, leaves, treedef)
+        self.rule, self.schedule = plan.optimizer.update.rule, plan.optimizer.update.schedule  # type: ignore[attr-defined]
+        trees = self.state[2 : 2 + self.rule.slots]
+        self.slots: list[tuple[Any, ...]] = list(zip(*map(tree_leaves, trees), strict=True)) or [()] * len(
+            leaves
+        )
+        self.rate, self.taken = float(self.state.learning_rate), 0
+
+    def scalars(self) -> tuple[Any, ...]:
+        """Those of the next step."""
+        if self.schedule is not None and self.taken:
+            count = self.taken if isinstance(self.schedule, Schedule) else self.xp.asarray(self.taken)
+            found = scheduled(self.rule, self.schedule, count)
+            refuse_rate(self.rule, found, self.home)
+            self.rate = float(found)
+        self.taken += 1
+        made: tuple[Any, ...] = self.rule.scalars(self.taken, self.rate, math.expm1)
+        return made
+
+    def step(self, factor: float | None) -> float:
+        grads = self.grads if factor is None else [factor * g for g in self.grads]
+        scalars, moved = self.scalars(), []
+        for i, (p, g) in enumerate(zip(self.leaves, grads, strict=True)):
+            after, kept = self.rule.leaf(self.xp, p, g, self.slots[i], scalars)
+            self.slots[i] = tuple(self.home.as_arrays(s) for s in kept)
+            moved.append(self.home.as_arrays(after))
+        self.leaves = moved
+        return self.rate
+
+
+class _Part:
+    """Leaves that move together: one large one, or all small ones of a dtype, joined end to end.
+
+    Attributes
+    ----------
+    places : which leaves.
+    p, g : the parameters, and the gradient; of joined ones a buffer of the loop's own.
+    slots, scratch : the optimiser's arrays, and room for two intermediates.
+    """
+
+    def __init__(self, xp: Any, leaves: list[Any], slots: list[tuple[Any, ...]], places: list[int]) -> None:
+        self.xp = xp
+        self.places = places
+        shapes = [leaves[i].shape for i in places]
+        ends = [0]
+        for shape in shapes:
+            ends.append(ends[-1] + math.prod(shape))
+        self.cuts = [(slice(a, b), shape) for a, b, shape in zip(ends, ends[1:], shapes, strict=False)]
+        self.joined = len(places) > 1
+        if self.joined:
+            self.p = xp.concat([xp.reshape(leaves[i], (-1,)) for i in places])
+            self.slots = [
+                xp.concat([xp.reshape(slots[i][k], (-1,)) for i in places]) for k in range(len(slots[0]))
+            ]
+            self.g = xp.empty_like(self.p)
+            self.parts = self.views(self.g)
+        else:
+            self.p = leaves[places[0]]
+            # an init of the caller's own may hand out what it keeps
+            self.slots = [xp.asarray(s, dtype=self.p.dtype, copy=True) for s in slots[places[0]]]
+        self.scratch = xp.empty_like(self.p), xp.empty_like(self.p)
+
+    def views(self, whole: Any) -> list[Any]:
+        """A joined array as the leaves."""
+        return [whole[cut].reshape(shape) for cut, shape in self.cuts]
+
+    def take(self, grads: list[Any]) -> Any:
+        """The gradient of these leaves as one array."""
+        if not self.joined:
+            self.g = grads[self.places[0]]
+        else:
+            for view, place in zip(self.parts, self.places, strict=True):
+                self.xp.copyto(view, grads[place])
+        return self.g
+
+
+class _InPlace(_ByRule):
+    """:class:`_ByRule`, with few calls: small leaves joined, and everything but the parameters written in place."""
+
+    def __init__(self, plan: Plan, leaves: list[Any], treedef: Any) -> None:
+        super().__init__(plan, leaves, treedef)
+        xp = self.xp
+        small: dict[Any, list[int]] = {}
+        groups = []
+        for i, p in enumerate(leaves):
+            if math.prod(p.shape) > _JOINED:
+                groups.append([i])
+            else:
+                small.setdefault(str(p.dtype), []).append(i)
+        self.parts = [_Part(xp, leaves, self.slots, places) for places in (*groups, *small.values())]
+        self.numbers = [
+            (
+                [xp.asarray(c, dtype=part.p.dtype) for c in self.rule.constants],
+                [xp.asarray(0.0, dtype=part.p.dtype) for _ in self.rule.scalars(1, self.rate, math.expm1)],
+            )
+            for part in self.parts
+        ]
+        self.slots = []
+
+    def take(self, grads: list[Any]) -> float:
+        self.grads = [part.take(grads) for part in self.parts]
+        return self.norm(self.grads)
+
+    def finite(self) -> bool:
+        return self.all_finite([part.p for part in self.parts])
+
+    def step(self, factor: float | None) -> float:
+        xp, leaves = self.xp, list(self.leaves)
+        scalars = self.scalars()
+        for part, g, (constants, numbers) in zip(self.parts, self.grads, self.numbers, strict=True):
+            for number, value in zip(numbers, scalars, strict=True):
+                number[()] = value
+            g = g if factor is None else factor * g  # noqa: PLW2901 - clipped
+            after = xp.empty_like(part.p)
+            self.rule.write(xp, part.p, g, part.slots, numbers, constants, part.scratch, after)
+            part.p = after
+            for place, leaf in zip(part.places, part.views(after) if part.joined else (after,), strict=True):
+                leaves[place] = leaf
+        self.leaves = leaves
+        return self.rate
+
+
+def moves_of(plan: Plan, leaves: list[Any], treedef: Any) -> Moves:
+    """What moves these parameters by this plan's optimiser."""
+    if type(plan.optimizer.update) is not Update or any(dtype_kind(p.dtype) == "half" for p in leaves):
+        return Moves(plan, leaves, treedef)
+    # the strict namespace writes nothing in place
+    return (_InPlace if hasattr(plan.home.xp, "copyto") else _ByRule)(plan, leaves, treedef)
