@@ -2,4 +2,6 @@
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from pillars.algorithms._attention import attention, attention_weights
+
+__all__ = ["attention", "attention_weights"]
