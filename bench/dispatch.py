@@ -85,7 +85,7 @@ def dispatch(record: Record, rounds: int) -> dict[str, Any]:
             if check is not None:
                 check(*positional, **options)
             if check_values is not None:
-                check_values(*positional, **passed)
+                check_values(*positional, **options)
             return target(*positional, **passed)
 
         return run

@@ -9,6 +9,7 @@ import pytest
 
 from contracts._variants import Variant
 from contracts._variants import variant as named
+from pillars.algorithms import attention, attention_weights
 from pillars.calculus import LossMonitor, adam, gradient_descent, linear_warmup, mean_squared_error, sgd
 from pillars.layers import linear
 from pillars.linalg import pca
@@ -71,6 +72,21 @@ def test_a_layer_of_customers(variant: Variant) -> None:
         assert_prints(y[0], figures)
     else:
         assert np.allclose(y[0], figures, rtol=4 * np.finfo(np.float32).eps, atol=0)
+
+
+def test_attention_of_four_tokens(variant: Variant) -> None:
+    random = np.random.RandomState(42)
+    q, k, v = (random.randn(4, 8) for _ in range(3))
+    weights = on(variant, attention_weights, q, k)
+    figures = [
+        [0.084, 0.255, 0.515, 0.145],
+        [0.641, 0.133, 0.017, 0.209],
+        [0.470, 0.088, 0.111, 0.331],
+        [0.178, 0.492, 0.201, 0.130],
+    ]
+    assert_prints(weights, figures)
+    mixed = on(variant, attention, q, k, v)
+    assert np.allclose(mixed, weights @ v, rtol=0, atol=32 * np.finfo(mixed.dtype).eps)
 
 
 # The incident: a loss that goes from 2.4 to 1e15 within 10 steps, and weights that are lost two steps later, because

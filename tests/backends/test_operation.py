@@ -15,6 +15,7 @@ import pillars
 from backends._toys import label_sum, scaled
 from pillars.backends import explain, forced_kernels, kernel, operation, procedure, records
 from pillars.backends._operation import current_mode, mode
+from pillars.probability import cross_entropy
 
 
 def test_the_fast_path_is_taken_once_the_types_are_known(monkeypatch):
@@ -168,6 +169,34 @@ def test_explain_says_which_and_why():
 def test_explain_refuses_what_is_no_operation():
     with pytest.raises(pillars.DTypeError, match=r"explain: .* expected an operation"):
         explain(np.exp, 1.0)
+
+
+def test_explain_takes_what_the_call_takes_and_refuses_what_it_refuses():
+    a = np.ones((3, 3))
+    assert explain(pillars.linear, a, a, activation=np.tanh) == explain(pillars.linear, a, a)
+    assert pillars.linear(a, a, activation=np.tanh)[0, 0] == np.tanh(3.0)
+    arrays = [a]
+    if "jax" in pillars.available() and pillars.available()["jax"].usable:
+        arrays.append(pillars.move(a.astype(np.float32), "jax"))
+    for x in arrays:
+        for f, given, options in (
+            (pillars.softmax, (x,), {"axis": 7}),
+            (pillars.linear, (x, x[:2]), {}),
+            (pillars.linear, (x, x), {"activation": "tanhh"}),
+            (pillars.softmax, (x + 1j,), {}),
+            (pillars.softmax, (x,), {"axis": "rows"}),
+        ):
+            with pytest.raises(pillars.PillarsError) as called:
+                f(*given, **options)
+            with pytest.raises(type(called.value)) as explained:
+                explain(f, *given, **options)
+            assert str(explained.value) == str(called.value)
+    labels = np.array([0, 5, 1])
+    with pytest.raises(pillars.PillarsError) as called:
+        cross_entropy(a, labels)
+    with pytest.raises(type(called.value)) as explained:
+        explain(cross_entropy, a, labels)
+    assert str(explained.value) == str(called.value)
 
 
 def test_explain_on_jax():

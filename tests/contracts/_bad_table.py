@@ -45,7 +45,7 @@ def array_rows(parameter: Parameter, x: Any) -> Iterator[Row]:
     yield from _foreign(x, optional=parameter.optional)
     if x.dtype.kind == "f":
         yield from _numbers(x)
-        yield from _dtypes(x)
+        yield from _dtypes(x, kept=parameter.kind is Kind.ANY_ARRAY)
     else:
         yield from _labels(x)
 
@@ -100,11 +100,12 @@ def _numbers(x: Any) -> Iterator[Row]:
     yield _plain("denormal", x * 1e-310)
 
 
-def _dtypes(x: Any) -> Iterator[Row]:
+def _dtypes(x: Any, *, kept: bool) -> Iterator[Row]:
     yield _plain("integer", np.rint(x).astype(np.int64))
     yield _plain("int8", np.rint(x).astype(np.int8))
     yield _plain("uint8", np.rint(np.abs(x)).astype(np.uint8))
-    yield _plain("boolean", x > 0)
+    # where the dtype is kept, booleans mean another thing than 0 and 1
+    yield (_as_is if kept else _plain)("boolean", x > 0)
     yield _plain("float16", x.astype(np.float16), owed=True)
     yield _plain("float32", x.astype(np.float32), owed=True)
     yield _plain("other byte order", x.astype(">f8"))
@@ -117,7 +118,8 @@ def _dtypes(x: Any) -> Iterator[Row]:
 def _labels(x: Any) -> Iterator[Row]:
     yield _as_is("negative", np.full_like(x, -1) if x.dtype.kind == "i" else x.astype(np.int64) * -1)
     yield _as_is("far", np.full_like(x, 1_000_000))
-    yield _as_is("smallest", np.full_like(x, np.iinfo(x.dtype).min))
+    if x.dtype.kind != "b":
+        yield _as_is("smallest", np.full_like(x, np.iinfo(x.dtype).min))
     yield _as_is("floating labels", x.astype(np.float64))
     yield _as_is("boolean", x.astype(bool))
     yield _as_is("int64", x.astype(np.int64))

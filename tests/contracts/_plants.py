@@ -13,7 +13,7 @@ import numpy as np
 from contracts import bad_inputs
 from contracts._support import draw, float_positions, invoke, leaves, not_applicable, planted, public
 from pillars._errors import ShapeError
-from pillars.backends import Record, backend, dtype_kind, kernel, namespace, tree_map
+from pillars.backends import Record, available, backend, dtype_kind, kernel, namespace, tree_map
 from pillars.backends import _operation as dispatch
 from pillars.backends import _run as running
 from pillars.backends._kernels import kernel_of
@@ -64,7 +64,7 @@ def _off(y: Any) -> Any:
 
 @contextlib.contextmanager
 def _altered(record: Record, alter: Callable[..., Any]) -> Iterator[None]:
-    """The record with its body, and its kernel on NumPy, followed by `alter(result, arguments)`."""
+    """The record with its body, and its kernels on NumPy and JAX, followed by `alter(result, arguments)`."""
 
     def followed(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
@@ -74,8 +74,12 @@ def _altered(record: Record, alter: Callable[..., Any]) -> Iterator[None]:
         return wrong
 
     with planted(record, body=followed(record.body)):
-        true = kernel_of(backend("numpy"), record)
-        record.cache["kernel", "numpy"] = None if true is None else followed(true)
+        for name in [name for name in ("numpy", "jax") if available()[name].usable]:
+            true = kernel_of(backend(name), record)
+            wrong: Any = None if true is None else followed(true)
+            if wrong is not None and true.otherwise is not None:
+                wrong.otherwise = followed(true.otherwise)
+            record.cache["kernel", name] = wrong
         yield
 
 

@@ -16,6 +16,7 @@ from pillars.probability import log_softmax, logsumexp, softmax
 from running import ONCE, eps, on, pullback
 
 FAMILY = pytest.mark.parametrize("f", [softmax, log_softmax, logsumexp], ids=lambda f: f.__name__)
+FAMILY_WITH_TEMPERATURE = pytest.mark.parametrize("f", [softmax, log_softmax], ids=lambda f: f.__name__)
 NAN, INF = float("nan"), float("inf")
 EPS = float(np.finfo(np.float64).eps)
 
@@ -65,6 +66,31 @@ def test_temperature_divides_the_logits(variant: Variant, draw: Draw) -> None:
         p, log_p = variant.to_numpy(run(x, temperature))
         assert np.all(np.abs(log_p - expected) <= bound)
         assert np.all(np.abs(p - np.exp(expected)) <= bound)
+
+
+@FAMILY_WITH_TEMPERATURE
+def test_to_either_end_of_the_temperatures(variant: Variant, f: Any) -> None:
+    x = np.asarray([[1.0, -2.0, 3.0, 3.0], [0.0, -INF, 5.0, 1.0]])
+    cold = np.asarray([[0.0, 0.0, 0.5, 0.5], [0.0, 0.0, 1.0, 0.0]])  # the largest share it
+    warm = np.asarray([[0.25] * 4, [1 / 3, 0.0, 1 / 3, 1 / 3]])  # all that can be share it
+    least = float(np.finfo(variant.default_float).tiny)
+    for temperature, expected in ((least, cold), (1e-30, cold), (1e30, warm), (1 / least, warm)):
+        y = on(variant, f, x, temperature=temperature)
+        p = y if f is softmax else np.exp(y)
+        assert np.allclose(p, expected, rtol=0, atol=4 * eps(variant))
+
+
+@FAMILY_WITH_TEMPERATURE
+def test_beyond_either_end_no_temperature_has_an_inverse(f: Any) -> None:
+    for dtype, least in (("float32", 2.0**-126), ("float64", 2.0**-1022), ("float16", 2.0**-126)):
+        x = np.ones(3, dtype)
+        for good in (least, 1 / least):
+            assert np.all(np.isfinite(f(x, temperature=good)))
+        for bad in (least / 2, 2 / least):
+            with pytest.raises(
+                ShapeError, match=rf"neither below .* nor above .*, where {dtype} loses its digits"
+            ):
+                f(x, temperature=bad)
 
 
 def test_sharper_when_colder(draw: Draw) -> None:

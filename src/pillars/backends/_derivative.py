@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 from pillars._errors import CapabilityError
 from pillars.backends._boundary import compute_dtype, float_of, normalise, promote
 from pillars.backends._context import backend as backend_of
 from pillars.backends._dtypes import dtype_kind
+from pillars.backends._kernels import pullback_of
+from pillars.backends._operation import current_mode
 from pillars.backends._record import Record
 from pillars.backends._registry import adapter_of_type
 from pillars.backends._run import narrow
 from pillars.backends._tree import tree_map
 
-__all__ = ["forward_and_pullback"]
+__all__ = ["by_kernel", "forward_and_pullback"]
 
 
 def forward_and_pullback(
@@ -54,7 +57,12 @@ def forward_and_pullback(
         needs = record.needs(*[_floating(values[p.position]) for p in record.differentiable])
     extra: dict[str, Any] = {}
     positional, options = record.split(wide)
-    if record.rules.forward is not None:
+    rule: Callable[..., Any] = record.rules.vjp
+    pull: Callable[[Any], Any] | None = None
+    served = None if adapter_of_type(type(first)) else by_kernel(home, record, positional, options, needs)
+    if served is not None:
+        y, pull = served
+    elif record.rules.forward is not None:
         with home.quiet():
             y, extra["residuals"] = record.rules.forward(*positional, **options)
         y = home.as_arrays(y)
@@ -65,7 +73,7 @@ def forward_and_pullback(
         if record.half == "wide":
             g = tree_map(lambda each: _widened(home, record, each), g)
         with home.quiet():
-            found = record.rules.vjp(g, y, *positional, **options, needs=needs, **extra)  # type: ignore[misc]
+            found = pull(g) if pull is not None else rule(g, y, *positional, **options, needs=needs, **extra)
         cotangents = found if isinstance(found, tuple) else (found,)
         return tuple(
             _conform(home, cotangent, values[p.position], dtype) if needed else None
@@ -73,6 +81,18 @@ def forward_and_pullback(
         )
 
     return narrow(home, record, y, dtype), pullback
+
+
+def by_kernel(home: Any, record: Record, positional: list[Any], options: dict[str, Any], needs: Any) -> Any:
+    """The value and the pullback from a kernel that gives both, or None."""
+    kernel = pullback_of(home, record)
+    if kernel is None or current_mode() == "reference":
+        return None
+    first = next(x for x in positional if x is not None)
+    if prod(first.shape) < kernel.minimum_size and current_mode() != "forced":
+        return None
+    with home.quiet():
+        return kernel(*positional, **options, needs=needs)
 
 
 def _widened(home: Any, record: Record, g: Any) -> Any:

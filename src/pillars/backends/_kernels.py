@@ -13,13 +13,18 @@ from pillars.backends._protocol import Backend
 from pillars.backends._record import Record
 from pillars.backends._registry import BACKENDS, CONFORMANCE_ONLY, load
 
-__all__ = ["kernel", "kernel_of", "kernel_table"]
+__all__ = ["kernel", "kernel_of", "kernel_table", "pullback_of"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def kernel(
-    *, minimum_size: int = 0, eligible: Callable[..., str | None] | None = None, traceable: bool = False
+    *,
+    minimum_size: int = 0,
+    eligible: Callable[..., str | None] | None = None,
+    traceable: bool = False,
+    otherwise: Callable[..., Any] | None = None,
+    pullback: Callable[..., Any] | None = None,
 ) -> Callable[[F], F]:
     """Mark a function as a kernel.
 
@@ -28,12 +33,18 @@ def kernel(
     minimum_size : elements of the first array below which the body is faster.
     eligible : same arguments as the kernel; why it cannot serve them, or None where it can.
     traceable : whether it may run under a trace.
+    pullback : a kernel of the same arguments and `needs`, to ``(y, pullback)`` as
+        :func:`~pillars.backends.forward_and_pullback`, or to None where it does not serve, which must be wherever
+        the record's check of values refuses; None: the record's rules.
+    otherwise : what serves the inputs that it does not, the body's arithmetic in fewer calls; None: the body.
     """
 
     def mark(function: F) -> F:
         function.minimum_size = minimum_size  # type: ignore[attr-defined]
         function.eligible = eligible  # type: ignore[attr-defined]
         function.traceable = traceable  # type: ignore[attr-defined]
+        function.otherwise = otherwise  # type: ignore[attr-defined]
+        function.pullback = pullback  # type: ignore[attr-defined]
         return function
 
     return mark
@@ -53,6 +64,11 @@ def kernel_of(backend: Backend, record: Record) -> Any:
         target = kernel_table(backend.name).get(record.name)
         record.cache[key] = load(target) if target else None
     return record.cache[key]
+
+
+def pullback_of(backend: Backend, record: Record) -> Any:
+    """The kernel that gives an operation and its pullback at once, or None."""
+    return getattr(kernel_of(backend, record), "pullback", None)
 
 
 def refusal(record: Record, kernel: Any, values: list[Any], *, forced: bool, traced: bool) -> str | None:

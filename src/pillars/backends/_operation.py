@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar, cast
 
 from pillars._errors import DTypeError
 from pillars._typing import Kind
-from pillars.backends._boundary import home, normalise
+from pillars.backends._boundary import float_of, home, normalise
 from pillars.backends._kernels import kernel_of, refusal
 from pillars.backends._protocol import Backend
 from pillars.backends._record import Record, enlist
@@ -219,10 +219,16 @@ def choose(
         return record.body, "body", f"{backend.name} has no kernel for {record.name}"
     traced = any(backend.is_tracer(type(value)) for value in values)
     reason = refusal(record, kernel, values, forced=forced, traced=traced)
-    name = f"{kernel.__module__.rpartition('backends.')[2]}:{kernel.__name__}"
+    name = _kernel_name(kernel)
     if reason is None:
         return kernel, name, "forced" if forced else "eligible and above its size threshold"
+    if kernel.otherwise is not None and not traced:
+        return kernel.otherwise, _kernel_name(kernel.otherwise), f"not {name}: {reason}"
     return record.body, "body", f"not {name}: {reason}"
+
+
+def _kernel_name(kernel: Any) -> str:
+    return f"{kernel.__module__.rpartition('backends.')[2]}:{kernel.__name__}"
 
 
 class Explanation(NamedTuple):
@@ -246,7 +252,7 @@ def explain(f: Any, /, *args: Any, **options: Any) -> Explanation:
 
     Raises
     ------
-    DTypeError : `f` is no operation.
+    DTypeError : `f` is no operation. What the call itself raises of its arguments.
 
     Examples
     --------
@@ -258,6 +264,9 @@ def explain(f: Any, /, *args: Any, **options: Any) -> Explanation:
     if not isinstance(record, Record) or record.kind != "operation":
         raise DTypeError(f"explain: got {f!r}, expected an operation of pillars, such as pillars.softmax.")
     values = record.bind(args, options)
+    for parameter in record.statics:  # a callable that is applied to the result decides nothing
+        if parameter.kind is Kind.AFTER and callable(values[parameter.position]):
+            values[parameter.position] = None
     for parameter in (*record.arrays, *record.numbers):
         if adapter_of_type(type(values[parameter.position])) is not None:
             rule = "its hand-derived gradient" if record.rules.vjp else "the body, traced"
@@ -266,6 +275,10 @@ def explain(f: Any, /, *args: Any, **options: Any) -> Explanation:
             )
     backend = home(record, values)
     values = normalise(record, values, backend)
+    float_of(backend, record, values)  # which refuses dtypes
+    record.run_check(values)
+    if backend.host:
+        record.run_check_values(values)
     _, name, reason = choose(backend, record, values)
     notes = backend.explain_entry(record, values)
     known = ["body"] + ([kernel_of(backend, record).__name__] if kernel_of(backend, record) else [])

@@ -122,6 +122,7 @@ class Record:
         """What only the numbers inside host arrays can tell."""
         if self.rules.check_values is not None:
             positional, options = self.split(values)
+            options.update({p.name: values[p.position] for p in self.names})
             self.rules.check_values(*positional, **options)
 
     def bind(self, args: tuple[Any, ...], options: Mapping[str, Any]) -> list[Any]:

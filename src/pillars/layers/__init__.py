@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from pillars.layers._activations import gelu, leaky_relu, relu, silu, tanh
+from pillars.layers._embedding import embedding
 from pillars.layers._linear import linear
+from pillars.layers._normalization import layer_norm, rms_norm
 from pillars.probability import sigmoid
 
-__all__ = ["gelu", "leaky_relu", "linear", "relu", "sigmoid", "silu", "tanh"]
+__all__ = [
+    "embedding",
+    "gelu",
+    "layer_norm",
+    "leaky_relu",
+    "linear",
+    "relu",
+    "rms_norm",
+    "sigmoid",
+    "silu",
+    "tanh",
+]

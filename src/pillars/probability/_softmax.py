@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import inf
 from typing import Any
 
 from pillars._errors import DTypeError, ShapeError
@@ -52,20 +51,23 @@ def check_axis(name: str, x: Any, axis: int) -> None:
 
 
 def check_temperature(name: str, temperature: Any, x: Any) -> None:
-    """Refuse a temperature that is not a normal number above 0; one on a device or traced is not looked at."""
-    if not isinstance(temperature, float):
+    """Refuse a temperature that is not a normal number above 0, or whose inverse is none.
+
+    One on a device or traced is not looked at.
+    """
+    if not isinstance(temperature, float) or temperature == 1.0:
         return
     least = _LEAST[dtype_name(x.dtype) == "float64"]
-    if least <= temperature < inf:
+    if least <= temperature <= 1 / least:
         return
     remedy = "Check where it came from."
-    if temperature == inf:
+    if temperature > 1:
         remedy = "As it grows the answer goes to the uniform one: use that."
     elif temperature < least:
         remedy = "As it goes to 0 the answer goes to the argmax: use that."
     raise ShapeError(
-        f"{name}: temperature is {temperature}, expected a finite number above 0, and not below {least:.3g}, where "
-        f"{dtype_name(x.dtype)} loses its digits. {remedy}"
+        f"{name}: temperature is {temperature}, expected a finite number above 0, neither below {least:.3g} nor above "
+        f"{1 / least:.3g}, where {dtype_name(x.dtype)} loses its digits. {remedy}"
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from pillars import explain
 from pillars.backends import Draw, forced_kernels
-from pillars.backends.on_numpy import softmax as kernels
+from pillars.backends.on_numpy import _blocks as blocks
 from pillars.probability import cross_entropy, log_softmax, softmax
 
 NAN, INF = float("nan"), float("inf")
@@ -85,8 +85,8 @@ def test_every_cut_of_the_rows_gives_the_same_bits(
     alone = np.concatenate([forced(f, row[None]) for row in x])
     cuts = ((2**18, 2**20, "1"), (100, 1, "1"), (100, 1, "2"), (500, 1, "3"), (1, 1, "2"))
     for block, threaded, threads in cuts:
-        monkeypatch.setattr(kernels, "_BLOCK", block)
-        monkeypatch.setattr(kernels, "_THREADED", threaded)
+        monkeypatch.setattr(blocks, "BLOCK", block)
+        monkeypatch.setattr(blocks, "_THREADED", threaded)
         monkeypatch.setenv("PILLARS_NUM_THREADS", threads)
         assert np.array_equal(forced(f, x), alone)
     assert np.abs(alone - f.reference(x)).max() <= 8 * bound(x, "float32")
@@ -94,8 +94,8 @@ def test_every_cut_of_the_rows_gives_the_same_bits(
 
 def test_threads_share_cross_entropy(draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
     x, labels = draw.normal(5, 8, 30), draw.integers(0, 30, 5, 8)
-    monkeypatch.setattr(kernels, "_BLOCK", 90)
-    monkeypatch.setattr(kernels, "_THREADED", 1)
+    monkeypatch.setattr(blocks, "BLOCK", 90)
+    monkeypatch.setattr(blocks, "_THREADED", 1)
     for threads in ("1", "2", "5"):
         monkeypatch.setenv("PILLARS_NUM_THREADS", threads)
         got = forced(cross_entropy, x, labels, reduction="none")
@@ -147,6 +147,22 @@ def test_inputs_stay_as_they_are(draw: Draw) -> None:
     assert np.array_equal(x, before)
 
 
+@FLOATS
+@pytest.mark.parametrize("temperature", [1.0, 0.3])
+@BOTH
+def test_what_the_kernel_leaves_has_the_bodys_bits(
+    draw: Draw, f: Any, temperature: float, dtype: str
+) -> None:
+    x = edges(draw, dtype)
+    for given, axis in ((x, -1), (x, 0), (x.T, 1), (x[3], 0), (x[:, ::2], -1), (x[..., None], 1)):
+        before = given.copy()
+        got = f(given, axis=axis, temperature=temperature)
+        expected = f.reference(given, axis=axis, temperature=temperature)
+        assert np.array_equal(got, expected, equal_nan=True)
+        assert np.array_equal(given, before, equal_nan=True)
+        assert got.dtype == dtype
+
+
 def test_what_it_serves() -> None:
     x, labels = np.ones((128, 100)), np.zeros(128, dtype=np.int64)
     served = "on_numpy.softmax:softmax"
@@ -155,6 +171,8 @@ def test_what_it_serves() -> None:
     assert "fewer than" in explain(softmax, x[:2]).reason
     assert "axis 0 is not the last one" in explain(softmax, x, axis=0).reason
     assert "not contiguous" in explain(log_softmax, np.asfortranarray(x)).reason
+    assert explain(softmax, x[:2]).kernel == "on_numpy.softmax:softmax_in_place"
+    assert explain(log_softmax, x, axis=0).kernel == "on_numpy.softmax:log_softmax_in_place"
     assert explain(cross_entropy, x, labels).kernel == "on_numpy.softmax:cross_entropy"
     assert "smoothed" in explain(cross_entropy, x, labels, label_smoothing=0.1).reason
     assert "probabilities" in explain(cross_entropy, x, x).reason

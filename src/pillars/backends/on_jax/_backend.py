@@ -63,6 +63,16 @@ class JaxBackend(Backend):
             return None
         return x.device
 
+    def device_beside(self, x: Any) -> Any:
+        device = self.device_of(x)
+        if not isinstance(device, jax.sharding.Sharding):
+            return device
+        if isinstance(device, jax.sharding.NamedSharding):
+            mesh = device.mesh
+        else:
+            mesh = jax.sharding.Mesh(sorted(device.device_set, key=lambda one: one.id), ("all",))
+        return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+
     def asarray(self, obj: Any, *, dtype: Any = None, device: Any = None) -> Any:
         made = jnp.asarray(obj, dtype=dtype)
         return made if device is None else jax.device_put(made, self._device(device))

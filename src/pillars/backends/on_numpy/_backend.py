@@ -13,6 +13,7 @@ from pillars.backends._eager import EagerBackend
 from pillars.backends._kernels import kernel_of
 from pillars.backends._tree import tree_map
 from pillars.backends._wrapper import compile_source
+from pillars.backends.on_numpy._quiet import ERRORS, IGNORED, Quiet
 
 __all__ = ["NumpyBackend"]
 
@@ -59,7 +60,7 @@ class NumpyBackend(EagerBackend):
         return np.asarray(x)
 
     def quiet(self) -> AbstractContextManager[Any]:
-        return np.errstate(all="ignore")
+        return Quiet()
 
     def as_arrays(self, result: Any) -> Any:
         if isinstance(result, (np.generic, np.ndarray)):  # a walk through a tree of one leaf is slow
@@ -76,11 +77,11 @@ def _entry(backend: NumpyBackend, record: Any, kinds: tuple[type, ...]) -> Calla
     Generated, because each argument that passes through ``*args`` would cost a tenth of dispatch's microsecond.
     """
     kernel = kernel_of(backend, record)
-    quiet = np.errstate(all="ignore")
+    otherwise = getattr(kernel, "otherwise", None)
     given = [p for p, kind in zip(record.arrays, kinds, strict=True) if kind is not type(None)]
     generic = EagerBackend.entry(backend, record, kinds, False)
     variables: dict[str, Any] = {
-        "_body": quiet(record.body),
+        "_body": otherwise or record.body,
         "_check": record.rules.check,
         "_check_values": record.rules.check_values,
         "_finish": backend.as_arrays,
@@ -89,7 +90,10 @@ def _entry(backend: NumpyBackend, record: Any, kinds: tuple[type, ...]) -> Calla
         "_kernel": kernel,
         "_eligible": getattr(kernel, "eligible", None),
         "_ndarray": np.ndarray,
+        "_ignored": IGNORED,
         "_plain": _PLAIN,
+        "_reset": ERRORS.reset,
+        "_set": ERRORS.set,
     }
     names = ", ".join(p.name for p in record.parameters)
     call = ", ".join(
@@ -109,15 +113,19 @@ def _entry(backend: NumpyBackend, record: Any, kinds: tuple[type, ...]) -> Calla
     if record.rules.check is not None:
         lines.append(f"        _check({check_call})")
     if record.rules.check_values is not None:
-        lines.append(f"        _check_values({call})")
+        lines.append(f"        _check_values({check_call})")
+    lines += ["        _token = _set(_ignored)", "        try:"]
     if kernel is not None and given:
-        eligible = f" and _eligible({call}) is None" if kernel.eligible is not None else ""
+        conditions = [f"{given[0].name}.size >= {kernel.minimum_size}"] if kernel.minimum_size else []
+        conditions += [f"_eligible({call}) is None"] if kernel.eligible is not None else []
         lines += [
-            f"        if {given[0].name}.size >= {kernel.minimum_size}{eligible}:",
-            f"            return _kernel({call})",
+            f"            if {' and '.join(conditions) or 'True'}:",
+            f"                return _kernel({call})",
         ]
     lines += [
-        f"        _result = _body({call})",
+        f"            _result = _body({call})",
+        "        finally:",
+        "            _reset(_token)",
         "        return _result if type(_result) is _ndarray else _finish(_result)",
         f"    return {record.body.__name__}_on_numpy",
     ]

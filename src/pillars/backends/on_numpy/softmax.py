@@ -8,29 +8,16 @@ Blocks of rows stay in the cache; pieces of many blocks go to the threads.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from pillars.backends._kernels import kernel
-from pillars.backends._threads import num_threads, pool_map
+from pillars.backends.on_numpy._blocks import by_blocks, row_dots
+from pillars.backends.on_numpy._logged import largest_logged
+from pillars.backends.on_numpy.short_rows import cross_entropy_and_pullback
 
-__all__ = ["cross_entropy", "log_softmax", "softmax"]
-
-_BLOCK = 2**18  # elements: one or two megabytes, in reach of a core's own cache
-_THREADED = 2**20  # elements below which handing work to a thread costs more than it saves
-_PIECES = 4  # for each thread, so that a slow one holds up little
-
-
-def _largest_logged(length: int) -> float:
-    """The largest sum with which x − log Σ exp x may be taken as it is: it rounds as the larger of the two does.
-
-    What is promised is a sum of probabilities within 4 eps·√k of 1; above e¹⁶ more would be lost than the
-    specification's own subtraction of the maximum rounds off.
-    """
-    return math.exp(min(16.0, 4.0 * math.sqrt(length)))
+__all__ = ["cross_entropy", "log_softmax", "log_softmax_in_place", "softmax", "softmax_in_place"]
 
 
 def _last_axis(x: Any, /, *, axis: int, temperature: Any) -> str | None:
@@ -51,27 +38,10 @@ def _class_numbers(
     return None if logits.flags.c_contiguous else "logits are not contiguous"
 
 
-def _by_blocks(rows: int, length: int, work: Callable[[slice, Any], None], dtype: Any, scratch: bool) -> None:
-    """``work(rows of a block, scratch of that shape)`` for every block, pieces of them on the threads."""
-    step = max(1, _BLOCK // length)
-    pieces = 1 if rows * length < _THREADED else min(_PIECES * num_threads(), -(-rows // step))
-    bounds = [rows * piece // pieces for piece in range(pieces + 1)]
-
-    def run(piece: int) -> None:
-        first, last = bounds[piece], bounds[piece + 1]
-        buffer = np.empty((min(step, last - first), length), dtype) if scratch else None
-        with np.errstate(all="ignore"):
-            for start in range(first, last, step):
-                stop = min(start + step, last)
-                work(slice(start, stop), None if buffer is None else buffer[: stop - start])
-
-    pool_map(run, range(pieces))
-
-
-def _exponentials(x: Any, temperature: float, out: Any, largest: float) -> tuple[Any, Any]:
+def _exponentials(x: Any, temperature: float, out: Any, ones: Any, largest: float) -> tuple[Any, Any]:
     """exp of the rows of a block into `out`: their sums, and what was subtracted from each (None: nothing)."""
     np.exp(x if temperature == 1.0 else np.divide(x, temperature, out=out), out=out)
-    sums = np.add.reduce(out, axis=-1, keepdims=True)
+    sums = row_dots(out, ones)
     good = (sums >= 1.0) & (sums <= largest)  # false for NaN too
     if good.all():
         return sums, None
@@ -80,12 +50,12 @@ def _exponentials(x: Any, temperature: float, out: Any, largest: float) -> tuple
     if again.all():
         maxima = np.maximum.reduce(x, axis=-1, keepdims=True)
         _guarded(x, maxima, temperature, out)
-        return np.add.reduce(out, axis=-1, keepdims=True), maxima
+        return row_dots(out, ones), maxima
     rows = x[again]
     maxima = np.zeros_like(sums)
     maxima[again] = top = np.maximum.reduce(rows, axis=-1, keepdims=True)
     out[again] = _guarded(rows, top, temperature, rows)
-    sums[again] = np.add.reduce(rows, axis=-1, keepdims=True)
+    sums[again] = row_dots(rows, ones)
     return sums, maxima
 
 
@@ -96,35 +66,59 @@ def _guarded(x: Any, maxima: Any, temperature: float, out: Any) -> Any:
     return np.exp(out, out=out)
 
 
-@kernel(minimum_size=2**13, eligible=_last_axis)
+_maximum: Any = np.maximum.reduce
+_sum: Any = np.add.reduce
+
+
+# The bodies again, without a temporary for each of their lines: of ten numbers those are most of the time.
+def softmax_in_place(x: Any, /, *, axis: int, temperature: Any) -> Any:
+    """The body's arithmetic, to the bit, in one array."""
+    e = np.subtract(x, _maximum(x, axis, None, None, True))
+    if temperature != 1.0:
+        np.divide(e, temperature, e)
+    np.exp(e, e)
+    return np.divide(e, _sum(e, axis, None, None, True), e)
+
+
+def log_softmax_in_place(x: Any, /, *, axis: int, temperature: Any) -> Any:
+    """The body's arithmetic, to the bit, in two arrays."""
+    z = np.subtract(x, _maximum(x, axis, None, None, True))
+    if temperature != 1.0:
+        np.divide(z, temperature, z)
+    sums = _sum(np.exp(z), axis, None, None, True)
+    return np.subtract(z, np.log(sums, sums), z)
+
+
+@kernel(minimum_size=2**13, eligible=_last_axis, otherwise=softmax_in_place)
 def softmax(x: Any, /, *, axis: int, temperature: Any) -> Any:
     """Exponentials straight into the result, divided while they are still in the cache."""
     y = np.empty_like(x)
     length = x.shape[-1]
     given, made = x.reshape(-1, length), y.reshape(-1, length)
+    ones = np.ones(length, x.dtype)
     # x is exact and x/T is not: what that rounds off grows with x
-    largest = float(np.finfo(x.dtype).max) if temperature == 1.0 else _largest_logged(length)
+    largest = float(np.finfo(x.dtype).max) if temperature == 1.0 else largest_logged(length)
 
     def work(rows: slice, scratch: Any) -> None:
         out = made[rows]
-        sums, _ = _exponentials(given[rows], temperature, out, largest)
+        sums, _ = _exponentials(given[rows], temperature, out, ones, largest)
         np.divide(out, sums, out=out)
 
-    _by_blocks(given.shape[0], length, work, x.dtype, scratch=False)
+    by_blocks(given.shape[0], length, work)
     return y
 
 
-@kernel(minimum_size=2**13, eligible=_last_axis)
+@kernel(minimum_size=2**13, eligible=_last_axis, otherwise=log_softmax_in_place)
 def log_softmax(x: Any, /, *, axis: int, temperature: Any) -> Any:
     """Exponentials into a block's scratch, of which only the sums are kept."""
     y = np.empty_like(x)
     length = x.shape[-1]
     given, made = x.reshape(-1, length), y.reshape(-1, length)
-    largest = _largest_logged(length)
+    ones, largest = np.ones(length, x.dtype), largest_logged(length)
 
     def work(rows: slice, scratch: Any) -> None:
         z, out = given[rows], made[rows]
-        sums, maxima = _exponentials(z, temperature, scratch, largest)
+        sums, maxima = _exponentials(z, temperature, scratch, ones, largest)
         if maxima is not None:
             z = np.subtract(z, maxima, out=out)
         if temperature != 1.0:
@@ -132,30 +126,31 @@ def log_softmax(x: Any, /, *, axis: int, temperature: Any) -> Any:
         np.subtract(z, np.log(sums), out=out)
         np.minimum(out, 0.0, out=out)  # rounding must not make a probability above 1
 
-    _by_blocks(given.shape[0], length, work, x.dtype, scratch=True)
+    by_blocks(given.shape[0], length, work, scratch=x.dtype)
     return y
 
 
-@kernel(eligible=_class_numbers)
+@kernel(eligible=_class_numbers, pullback=cross_entropy_and_pullback)
 def cross_entropy(
     logits: Any, labels: Any, /, *, reduction: str, label_smoothing: Any, temperature: Any
 ) -> Any:
     """No array of the logits' size: a block's scratch, and one number a sample."""
     length = logits.shape[-1]
     given, classes = logits.reshape(-1, length), labels.reshape(-1)
-    losses = np.empty(classes.shape, logits.dtype)
-    largest = _largest_logged(length)
+    losses, shifts = np.empty((classes.size, 1), logits.dtype), np.zeros((classes.size, 1), logits.dtype)
+    ones, largest = np.ones(length, logits.dtype), largest_logged(length)
 
     def work(rows: slice, scratch: Any) -> None:
-        sums, maxima = _exponentials(given[rows], temperature, scratch, largest)
-        own = np.take_along_axis(given[rows], classes[rows, None], axis=-1)
+        losses[rows], maxima = _exponentials(given[rows], temperature, scratch, ones, largest)
         if maxima is not None:
-            own -= maxima
-        if temperature != 1.0:
-            own /= temperature
-        losses[rows] = np.maximum(np.log(sums) - own, 0.0)[:, 0]
+            shifts[rows] = maxima
 
-    _by_blocks(classes.shape[0], length, work, logits.dtype, scratch=True)
+    by_blocks(classes.size, length, work, scratch=logits.dtype)
+    own = np.take_along_axis(given, classes[:, None], axis=-1)
+    np.subtract(own, shifts, out=own)
+    if temperature != 1.0:
+        np.divide(own, temperature, out=own)
+    np.maximum(np.subtract(np.log(losses, out=losses), own, out=losses), 0.0, out=losses)
     if reduction == "none":
         return losses.reshape(labels.shape)
     return np.asarray(losses.mean() if reduction == "mean" else losses.sum())

@@ -1,0 +1,83 @@
+"""Rows of few classes, transposed: along a short last axis a reduction costs a call's overhead in every row.
+
+Class-major, each class is one long contiguous row: maxima, sums and quotients over classes run at the memory's speed,
+and copying there and back costs less than one reduction the other way round. A sample's bits depend on it alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pillars.backends._kernels import kernel
+from pillars.backends.on_numpy._blocks import BLOCK, by_blocks
+
+__all__ = ["SHORT", "cross_entropy_and_pullback"]
+
+SHORT = 32  # classes above which a row's reduction pays for itself
+
+
+def _tempered(x: Any, temperature: float, out: Any) -> None:
+    """(x − max)/T of the rows of `x`, as the columns of `out`."""
+    np.copyto(out, x.T)
+    np.subtract(out, np.maximum.reduce(out, 0), out)
+    if temperature != 1.0:
+        np.divide(out, temperature, out)
+
+
+def _losses(x: Any, temperature: float, e: Any, own: Any, sums: Any, losses: Any) -> None:
+    """A block's exponentials (one column a sample), their sums, and the losses; `own` are places in all of `e`."""
+    _tempered(x, temperature, e)
+    whole = e if e.base is None else e.base
+    mine = whole.reshape(-1).take(own)
+    np.exp(e, e)
+    np.add.reduce(e, 0, None, sums)
+    np.subtract(np.log(sums, losses), mine, losses)
+
+
+@kernel()
+def cross_entropy_and_pullback(
+    logits: Any, labels: Any, /, *, reduction: str, label_smoothing: Any, temperature: Any, needs: Any
+) -> Any:
+    """The losses and their pullback, which finds the exponentials where the losses left them; None: not served."""
+    length, n = logits.shape[-1], labels.size
+    if length > SHORT or not n or labels.dtype.kind not in "iu" or label_smoothing != 0.0:
+        return None
+    if needs.label_smoothing or needs.temperature:
+        return None
+    x, classes = logits.reshape(-1, length), labels.reshape(-1).astype(np.intp, copy=False)
+    if np.maximum.reduce(classes.view(np.uintp)) >= length:  # what is negative is large there
+        return None
+    e, sums, losses = np.empty((length, n), x.dtype), np.empty(n, x.dtype), np.empty(n, x.dtype)
+    own = np.arange(n) + classes * n
+
+    def forward(rows: slice, _: Any = None) -> None:
+        _losses(x[rows], temperature, e[:, rows], own[rows], sums[rows], losses[rows])
+
+    small = x.size <= BLOCK
+    if small:
+        _losses(x, temperature, e, own, sums, losses)
+    else:
+        by_blocks(n, length, forward)
+    if reduction == "none":
+        y = losses.reshape(labels.shape)
+    else:
+        total = np.add.reduce(losses)
+        y = np.asarray(total / n if reduction == "mean" else total, x.dtype)
+
+    def pullback(g: Any) -> Any:
+        scale = g.reshape(-1) if reduction == "none" else (g / n if reduction == "mean" else g)
+        if temperature != 1.0:
+            scale = scale / temperature
+        weights = np.divide(scale, sums)
+        if small:
+            made = np.multiply(e, weights)
+        else:
+            made = np.empty_like(e)
+            by_blocks(n, length, lambda rows, _: np.multiply(e[:, rows], weights[rows], made[:, rows]))
+        flat = made.reshape(-1)
+        flat[own] = flat.take(own) - scale
+        return made.T.reshape(logits.shape), None, None, None
+
+    return y, pullback
