@@ -25,10 +25,9 @@ WAYS = pytest.mark.parametrize("few", [0, 2**20], ids=["loops", "batched"])
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch, few: int) -> None:
-    """Blocks of which a few queries make many, not all full, and parts of few keys; one after another above `few`."""
+    """Blocks of which a few queries make many, some not full; above `few` scores one after another."""
     monkeypatch.setattr(kernels, "_ROWS", 5)
     monkeypatch.setattr(kernels, "_LEAST", 4)
-    monkeypatch.setattr(kernels, "_PARTED", 3)
     monkeypatch.setattr(kernels, "_FEW", few)
 
 
