@@ -19,7 +19,7 @@ __all__ = ["CASES"]
 
 MEASURE = "largest |got - true| over the largest |true|; true: float64"
 HEADS, LENGTH, WIDTH = 8, 2048, 64
-KINDS = ("plain", "causal", "masked")
+KINDS = ("plain", "causal", "masked", "padded")
 
 # What a call adds to the resident memory at its peak, in a process of its own: compiled before, never run before.
 _PEAK = """
@@ -66,7 +66,10 @@ def _arrays(length: int) -> list[Any]:
     return [rng.standard_normal((1, HEADS, length, WIDTH)).astype(np.float32) for _ in range(3)]
 
 
-def _mask() -> Any:
+def _mask(kind: str) -> Any:
+    """A fifth of all scores hidden, at random, so that no tile is all hidden or all seen; or the last 768 keys."""
+    if kind == "padded":
+        return (np.arange(LENGTH) < LENGTH - 768)[None, None, None, :]
     return np.random.default_rng(1).random((LENGTH, LENGTH)) < 0.8
 
 
@@ -85,7 +88,9 @@ def _true(arrays: list[Any], seen: Any) -> tuple[Any, list[Any]]:
 
 
 def _seen(kind: str, length: int = LENGTH) -> Any:
-    return {"plain": True, "causal": np.tri(length, dtype=bool), "masked": _mask()}[kind]
+    if kind in ("masked", "padded"):
+        return _mask(kind).reshape(-1, LENGTH)
+    return np.tri(length, dtype=bool) if kind == "causal" else True
 
 
 def _error(true: Any) -> Callable[[Any], float]:
@@ -104,7 +109,9 @@ def _error(true: Any) -> Callable[[Any], float]:
 
 
 def _options(kind: str, asarray: Callable[[Any], Any], causal: str, mask: str) -> dict[str, Any]:
-    return {"plain": {}, "causal": {causal: True}, "masked": {mask: asarray(_mask())}}[kind]
+    if kind in ("masked", "padded"):
+        return {mask: asarray(_mask(kind))}
+    return {causal: True} if kind == "causal" else {}
 
 
 def _in_torch(arrays: list[Any], kind: str) -> Callable[[Any], dict[str, Any]]:

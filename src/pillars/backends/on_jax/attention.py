@@ -21,6 +21,7 @@ __all__ = ["attention", "attention_backward", "attention_forward"]
 
 _ROWS = 256  # queries in a block: their scores against some thousand keys stay in reach of the caches
 _LEAST = 64  # a divisor of the length below this makes blocks too small: better a last one that is not full
+_PARTED = 512  # keys from which blocks leave out those that none of their queries sees
 _FEW = 2**20  # scores that may all exist at once
 
 
@@ -240,7 +241,8 @@ def _levels(
     """`block` over all levels, of which `spans` says for each input whether it has them."""
     depth = len(spans["q"])
     if depth == 0:
-        found: tuple[Any, ...] = block(**inputs)
+        # mapped over, a choice would be all four of its ways
+        found: tuple[Any, ...] = block(**inputs) if batched else _up_to_the_last(block, inputs, like)
         return found
     if depth == 1:
         inputs = _ready(**inputs)
@@ -256,8 +258,8 @@ def _levels(
     if not moving:
         return inner({})
     if batched and depth > 1:
-        found = jax.vmap(inner)(moving)
-        return tuple(y if stack else jnp.sum(y, axis=0) for y, stack in zip(found, stacks, strict=True))
+        made = jax.vmap(inner)(moving)
+        return tuple(y if stack else jnp.sum(y, axis=0) for y, stack in zip(made, stacks, strict=True))
 
     def step(sums: tuple[Any, ...], rows: dict[str, Any]) -> tuple[Any, Any]:
         found = inner(rows)
@@ -272,6 +274,33 @@ def _levels(
     )
     sums, stacked = lax.scan(step, zeros, moving)
     return tuple(y if total is None else total for total, y in zip(sums, stacked, strict=True))
+
+
+def _up_to_the_last(
+    block: Callable[..., Any], inputs: dict[str, Any], like: tuple[str, ...]
+) -> tuple[Any, ...]:
+    """`block` of the keys up to the last that one of its queries sees: of a quarter of them, two, three, or all."""
+    length = inputs["k"].shape[0]
+    if "limits" not in inputs or length < _PARTED:
+        found: tuple[Any, ...] = block(**inputs)
+        return found
+    axes = {"k": 0, "v": 0, "k_marks": 1, "mask": 1}
+    along = {name: axis for name, axis in axes.items() if name in inputs and inputs[name].shape[axis] > 1}
+    parts = [-(-length * part // 4) for part in (1, 2, 3, 4)]
+
+    def first(keys: int) -> tuple[Any, ...]:
+        cut = {name: lax.slice_in_dim(inputs[name], 0, keys, axis=axis) for name, axis in along.items()}
+        pads = {
+            name: [(0, 0)] * axis + [(0, length - keys)] + [(0, 0)] * (1 - axis)
+            for name, axis in along.items()
+        }
+        found = zip(like, block(**inputs | cut), strict=True)
+        return tuple(jnp.pad(y, pads[name]) if name in pads else y for name, y in found)
+
+    last = jnp.max(inputs["limits"])
+    part = sum((last >= keys).astype(jnp.int32) for keys in parts[:-1])
+    chosen: tuple[Any, ...] = lax.switch(part, [partial(first, keys) for keys in parts])
+    return chosen
 
 
 def _ready(*, q: Any, k: Any, v: Any, scale: Any, **others: Any) -> dict[str, Any]:
