@@ -70,9 +70,10 @@ def _install_wheel(session: nox.Session, extras: str = "") -> None:
 
 
 def _workers(session: nox.Session) -> list[str]:
-    """Two test processes; none of our own where the caller says how many, or debugs."""
+    """Two test processes, a module in one of them; none of our own where the caller says how many, or debugs."""
     chosen = any(argument.startswith(("-n", "--pdb", "--numprocesses")) for argument in session.posargs)
-    return [] if chosen else ["-n", "2"]
+    # What JAX compiled for a test, the next tests of its module use again.
+    return [] if chosen else ["-n", "2", "--dist", "loadfile"]
 
 
 def _one_thread_each() -> dict[str, str]:
@@ -80,21 +81,42 @@ def _one_thread_each() -> dict[str, str]:
     return {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
+_NONE_CHOSEN = 5  # what pytest exits with where arguments leave no test
+
+# What runs in the other precision too: all of it, where there is one Python alone.
+_AGAIN = (
+    ["tests/contracts", "tests/test_worked_examples.py"]
+    if len(TESTED) > 1
+    else ["tests", "--ignore=tests/docs"]
+)
+
+
 @nox.session(python=TESTED)
 def tests(session: nox.Session) -> None:
-    """The built wheel, oldest and newest Python here: alone; then NumPy, strict and JAX, x64 off and on."""
+    """The built wheel, oldest and newest Python here: alone; then NumPy, strict and JAX, x64 off and on.
+
+    Every test runs in both precisions, each on one of the Pythons; every operation's contracts run in both on both.
+    """
     _install_wheel(session)
     session.install("pytest")
     session.run("python", "-m", "pytest", "--noconftest", "-q", "tests/base_install.py")
 
     _install_wheel(session, "jax,cli")
     session.install(*_group("test"))
-    # The docs have a session of their own, with every extra there.
-    arguments = [*_workers(session), *(session.posargs or ["tests", "--ignore=tests/docs"])]
-    for x64 in ("0", "1"):
+    for number, x64 in enumerate(_precisions(session)):
         session.log("JAX in %s bits", "64" if x64 == "1" else "32")
         env = {"JAX_ENABLE_X64": x64, "JAX_PLATFORMS": "cpu", **_one_thread_each()}
-        session.run("python", "-m", "pytest", "-q", "-m", "not gpu", *arguments, env=env)
+        # The docs have a session of their own, with every extra there.
+        chosen = session.posargs or (["tests", "--ignore=tests/docs"] if number == 0 else _AGAIN)
+        # Only JAX has another precision: what runs without it is not run again.
+        wanted = "not gpu" if number == 0 else "jax and not gpu"
+        command = ("python", "-m", "pytest", "-q", "-m", wanted, *_workers(session), *chosen)
+        session.run(*command, env=env, success_codes=[0] if number == 0 else [0, _NONE_CHOSEN])
+
+
+def _precisions(session: nox.Session) -> tuple[str, str]:
+    """JAX's precisions: first that of the whole suite, 32 bits on the oldest Python, 64 on others; then the other."""
+    return ("0", "1") if session.python == OLDEST else ("1", "0")
 
 
 @nox.session(python=OLDEST)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import zlib
 from collections import Counter
@@ -100,3 +101,17 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.section(f"not run: {missing.total()}")
         for reason, number in missing.most_common():
             terminalreporter.line(f"{number:6d}  {reason}")
+
+
+_LIBRARY = re.compile(r"(?<![a-z])(numpy|strict|jax|cupy)(?![a-z])")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what JAX's precision can change: the second pass, in 64 bits, need not repeat the rest."""
+    named: dict[Path, bool] = {}
+    for item in items:
+        libraries = set(_LIBRARY.findall(item.nodeid.partition("[")[2]))
+        if item.path not in named:
+            named[item.path] = "jax" in item.path.read_text(encoding="utf-8").lower()
+        if "jax" in libraries or (not libraries and named[item.path]):
+            item.add_marker("jax")

@@ -373,7 +373,7 @@ def test_kinks_do_not_hide_faults_in_other_entries(variant: Variant, draw: Draw)
         [put(variant, np.r_[0.0, 1.0]) for _ in range(9)],
         [put(variant, np.zeros(3)), put(variant, np.ones(3))],
     ]
-    for at in points if variant.library == "numpy" else points[2:3]:  # the others are slow
+    for at in points if variant.library == "numpy" else points[3:]:  # the others are slow
         wrong = check_gradient(relu, at, gradient=slope(3.0))
         assert {row.method: row.ok for row in wrong.rows if row.method != "complex_step"} == {
             "autodiff": False,
@@ -383,10 +383,9 @@ def test_kinks_do_not_hide_faults_in_other_entries(variant: Variant, draw: Draw)
         right = check_gradient(relu, at, gradient=slope(1.0))
         assert right.ok is not False, str(right)
         assert "a kink" in by_method(right)["central"].note
-    assert (
-        "entries at kinks left out"
-        in by_method(check_gradient(relu, points[0], gradient=slope(3.0)))["central"].note
-    )
+    if variant.library == "numpy":
+        few = check_gradient(relu, points[0], gradient=slope(3.0))
+        assert "entries at kinks left out" in by_method(few)["central"].note
 
 
 def test_kinks_of_opposite_bends_do_not_cancel(variant: Variant) -> None:
