@@ -1,0 +1,101 @@
+"""Activations in place, in blocks that stay in cache: what costs in their bodies is the memory of their temporaries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import pi, sqrt
+from typing import Any
+
+import numpy as np
+
+from pillars.backends._kernels import kernel
+from pillars.backends.on_numpy._blocks import by_blocks
+from pillars.backends.on_numpy.elementwise import contiguous
+
+__all__ = ["gelu", "leaky_relu", "sigmoid", "silu"]
+
+_SIZE = 2**15  # elements below which a temporary costs next to nothing
+_FAR = -1e4  # times a sigmoid that is 0 long before, where −inf would give NaN
+
+
+def _in_blocks(x: Any, work: Callable[[Any, Any, Any], None]) -> Any:
+    """``work(block of x, its place in the result, scratch)`` for all blocks."""
+    y = np.empty_like(x)  # keeps Fortran order, so that both ravel to a view
+    given, made = x.ravel(order="K"), y.ravel(order="K")
+
+    def block(part: slice, scratch: Any) -> None:
+        work(given[part], made[part], scratch.reshape(-1))
+
+    with np.errstate(all="ignore"):
+        by_blocks(given.size, 1, block, scratch=x.dtype)
+    return y
+
+
+def _sigmoid(x: Any, y: Any, scratch: Any) -> None:
+    """σ(x) into `y`, which may be no part of `x`: two exponentials are faster than one and a choice."""
+    np.minimum(x, 0.0, out=y)
+    np.exp(y, out=y)
+    np.abs(x, out=scratch)
+    np.negative(scratch, out=scratch)
+    np.exp(scratch, out=scratch)
+    np.add(scratch, 1.0, out=scratch)
+    np.divide(y, scratch, out=y)
+
+
+def _times(x: Any, y: Any, scratch: Any) -> None:
+    np.maximum(x, _FAR, out=scratch)
+    np.multiply(y, scratch, out=y)
+
+
+@kernel(minimum_size=_SIZE, eligible=contiguous)
+def sigmoid(x: Any, /) -> Any:
+    """σ(x)."""
+    return _in_blocks(x, _sigmoid)
+
+
+@kernel(minimum_size=_SIZE, eligible=contiguous)
+def silu(x: Any, /) -> Any:
+    """x·σ(x)."""
+
+    def work(x: Any, y: Any, scratch: Any) -> None:
+        _sigmoid(x, y, scratch)
+        _times(x, y, scratch)
+
+    return _in_blocks(x, work)
+
+
+def _by_tanh(x: Any, /, *, approximate: bool) -> str | None:
+    return contiguous(x) if approximate else "the exact form's time is in ndtr, which has a kernel"
+
+
+@kernel(minimum_size=_SIZE, eligible=_by_tanh)
+def gelu(x: Any, /, *, approximate: bool) -> Any:
+    """x·σ(2u), u = √(2/π)·(x + 0.044715·x³)."""
+
+    def work(x: Any, y: Any, scratch: Any) -> None:
+        twice_u = np.multiply(x, x)
+        np.multiply(twice_u, x, out=twice_u)
+        np.multiply(twice_u, 0.044715, out=twice_u)
+        np.add(twice_u, x, out=twice_u)
+        np.multiply(twice_u, sqrt(8 / pi), out=twice_u)
+        _sigmoid(twice_u, y, scratch)
+        _times(x, y, scratch)
+
+    return _in_blocks(x, work)
+
+
+def _leaks(x: Any, /, *, negative_slope: Any) -> str | None:
+    if not 0.0 < negative_slope <= 1.0:
+        return f"negative_slope is {negative_slope}, not in (0, 1]"
+    return contiguous(x)
+
+
+@kernel(minimum_size=_SIZE, eligible=_leaks)
+def leaky_relu(x: Any, /, *, negative_slope: Any) -> Any:
+    """The larger of x and slope·x."""
+
+    def work(x: Any, y: Any, scratch: Any) -> None:
+        np.multiply(x, negative_slope, out=y)
+        np.maximum(x, y, out=y)
+
+    return _in_blocks(x, work)
