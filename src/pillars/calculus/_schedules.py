@@ -71,7 +71,7 @@ def linear_warmup(peak: Any, steps: int, *, start: float = 1e-7) -> Schedule:
     Examples
     --------
     >>> warm = linear_warmup(0.001, 1000)
-    >>> warm(0), warm(500), warm(1000), warm(5000)
+    >>> warm(0), round(warm(500), 9), warm(1000), warm(5000)
     (1e-07, 0.00050005, 0.001, 0.001)
     >>> warm == linear_warmup(0.001, 1000)
     True
