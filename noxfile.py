@@ -83,19 +83,12 @@ def _one_thread_each() -> dict[str, str]:
 
 _NONE_CHOSEN = 5  # what pytest exits with where arguments leave no test
 
-# What runs in the other precision too: all of it, where there is one Python alone.
-_AGAIN = (
-    ["tests/contracts", "tests/test_worked_examples.py"]
-    if len(TESTED) > 1
-    else ["tests", "--ignore=tests/docs"]
-)
-
 
 @nox.session(python=TESTED)
 def tests(session: nox.Session) -> None:
     """The built wheel, oldest and newest Python here: alone; then NumPy, strict and JAX, x64 off and on.
 
-    Every test runs in both precisions, each on one of the Pythons; every operation's contracts run in both on both.
+    Every test runs in both precisions, each on one of the Pythons, and the contracts in both on the oldest.
     """
     _install_wheel(session)
     session.install("pytest")
@@ -103,20 +96,26 @@ def tests(session: nox.Session) -> None:
 
     _install_wheel(session, "jax,cli")
     session.install(*_group("test"))
-    for number, x64 in enumerate(_precisions(session)):
+    for number, (x64, paths) in enumerate(_passes(session)):
         session.log("JAX in %s bits", "64" if x64 == "1" else "32")
         env = {"JAX_ENABLE_X64": x64, "JAX_PLATFORMS": "cpu", **_one_thread_each()}
-        # The docs have a session of their own, with every extra there.
-        chosen = session.posargs or (["tests", "--ignore=tests/docs"] if number == 0 else _AGAIN)
         # Only JAX has another precision: what runs without it is not run again.
         wanted = "not gpu" if number == 0 else "jax and not gpu"
-        command = ("python", "-m", "pytest", "-q", "-m", wanted, *_workers(session), *chosen)
-        session.run(*command, env=env, success_codes=[0] if number == 0 else [0, _NONE_CHOSEN])
+        command = ("python", "-m", "pytest", "-q", "-m", wanted, *_workers(session))
+        codes = [0] if number == 0 else [0, _NONE_CHOSEN]
+        session.run(*command, *(session.posargs or paths), env=env, success_codes=codes)
 
 
-def _precisions(session: nox.Session) -> tuple[str, str]:
-    """JAX's precisions: first that of the whole suite, 32 bits on the oldest Python, 64 on others; then the other."""
-    return ("0", "1") if session.python == OLDEST else ("1", "0")
+def _passes(session: nox.Session) -> list[tuple[str, list[str]]]:
+    """JAX's precision and what runs in it: the whole suite in 32 bits on the oldest Python, in 64 on others; then more.
+
+    One Python alone runs all of it twice.
+    """
+    whole = ["tests", "--ignore=tests/docs"]  # the docs have a session of their own, with every extra there
+    if len(TESTED) == 1:
+        return [("0", whole), ("1", whole)]
+    contracts = ["tests/contracts", "tests/test_worked_examples.py"]
+    return [("0", whole), ("1", contracts)] if session.python == OLDEST else [("1", whole)]
 
 
 @nox.session(python=OLDEST)
