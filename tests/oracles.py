@@ -357,15 +357,17 @@ def _right_singular(x: Any) -> Any:
     return u * np.sign(np.sum(turned * vh, axis=1)), s, turned
 
 
-def _projected_svd(x: Any, shift: Any, omega: Any, *, k: int, iterations: int) -> Any:
-    """The subspace of power iterations in 40 digits' worth of care: QR at every half step, then the whole SVD."""
+def _projected_svd(x: Any, shift: Any, omega: Any, *, k: int, powers: int, blocks: int) -> Any:
+    """QR at every half step of the iteration, all blocks' QR at once, then the whole SVD of the rows in their space."""
     z = x - shift
     z = z if z.shape[0] >= z.shape[1] else z.T
     q = np.linalg.qr(omega)[0]
-    for _ in range(iterations):
+    krylov = [q]
+    for _ in range(powers + blocks - 1):
         q = np.linalg.qr(z.T @ np.linalg.qr(z @ q)[0])[0]
-    far = np.linalg.qr(z @ q)[0]
-    near = far @ far.T @ z
+        krylov.append(q)
+    basis = np.linalg.qr(np.hstack(krylov[powers:]))[0]
+    near = z @ basis @ basis.T
     near = near if x.shape[0] >= x.shape[1] else near.T
     u, s, vh = _right_singular(near)
     return u[:, :k], s[:k], vh[:k]
@@ -422,7 +424,13 @@ ORACLES: dict[str, Callable[..., Any]] = {
         x.mean(axis=0),
         np.cov(x, rowvar=False).reshape(x.shape[1], x.shape[1]),
     ),
+    "linalg.inverse_transform": lambda scores, mean, components, scale: (
+        np.einsum("...nk,...k,...kd->...nd", scores, 1 / scale, components) + mean[..., None, :]
+    ),
     "linalg.projected_svd": _projected_svd,
     "linalg.right_singular": lambda x: _right_singular(x)[1:],
+    "linalg.transform": lambda x, mean, components, scale: np.einsum(
+        "...nd,...kd,...k->...nk", x - mean[..., None, :], components, scale
+    ),
     "reduce.block_moments": _block_moments,
 }

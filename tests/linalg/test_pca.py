@@ -179,6 +179,7 @@ def test_gradients_agree_on_every_backend(solver: str) -> None:
 def test_rows_that_are_not_finite_are_named() -> None:
     x = rows(0)
     x[[7, 9, 11, 20, 30, 40], 1] = np.nan
+    x[9, 0] = np.inf
     for solver in SOLVERS:
         with pytest.raises(ShapeError, match=r"in 6 of 60 rows \(7, 9, 11, 20, 30, \.\.\., counted from 0\)"):
             pca(x, 2, solver=solver)
@@ -206,13 +207,74 @@ def test_what_is_refused(arguments: Any, options: Any, error: Any, message: str)
         pca(*arguments, **options)
 
 
-def test_lists_integers_and_half_precision() -> None:
+class _Frame:
+    """What a data frame shows of itself."""
+
+    def __init__(self, rows: Any) -> None:
+        self.columns, self.rows = ["a", "b"], rows
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        return np.asarray(self.rows, dtype)
+
+
+def test_lists_frames_and_integers() -> None:
     x = [[0, 0], [3, 4], [6, 8]]
-    assert np.allclose(pca(x, 1).components, [[0.6, 0.8]])
-    assert np.allclose(pca(np.asarray(x), 1).components, [[0.6, 0.8]])
-    assert pca(np.asarray(x, np.float16), 1).mean.dtype == np.float32
+    for given in (x, np.asarray(x), _Frame(x)):
+        assert np.allclose(pca(given, 1).components, [[0.6, 0.8]])
     with pytest.raises(ShapeError, match="Use x\\[None, :\\]"):
         pca(x, 1).transform([1.0, 2.0])
+    with pytest.raises(DTypeError, match=r"^pca: x"):
+        pca([["a", "b"], ["c", "d"]])
+
+
+def test_half_precision_is_computed_in_float32_and_rounded_once() -> None:
+    x = (100.0 * rows(0)).astype(np.float16)
+    found, exact = pca(x, K, whiten=True), pca(x.astype(np.float32), K, whiten=True)
+    assert np.isinf(found.explained_variance[0])  # as the docstring says
+    for got, expected in zip(found, exact, strict=True):
+        with np.errstate(over="ignore"):
+            np.testing.assert_array_equal(got, expected.astype(np.float16))
+    assert found.transform(x).dtype == np.float16
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_small_numbers_keep_their_directions_and_too_large_ones_are_refused(solver: str) -> None:
+    """float32, whose squares float32 does not hold: below they are 0, above they are refused, in either place."""
+    x = np.random.default_rng(0).standard_normal((40_000, D)).astype(np.float32) * (
+        1.0 + np.arange(D, dtype=np.float32)
+    )
+    tiny = np.float32(2.0**-70)
+    plain, small = pca(x, K, solver=solver, whiten=True), pca(x * tiny, K, solver=solver, whiten=True)
+    near = bound(np.float32)
+    np.testing.assert_allclose(small.singular_values / tiny, plain.singular_values, rtol=near)
+    np.testing.assert_allclose(small.scale * tiny, plain.scale, rtol=near)
+    np.testing.assert_allclose(np.abs(small.components), np.abs(plain.components), atol=near)
+    with pytest.raises(ShapeError, match=r"pca: x has entries of up to .*e\+2\d, expected .* float32 holds"):
+        pca(x * np.float32(2.0**70), K, solver=solver)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_many_float32_rows_leave_small_variances_their_scale(solver: str) -> None:
+    """Rounding grows like the root of the rows at most: a thousandth of the largest deviation is no rounding."""
+    x = np.random.default_rng(0).standard_normal((50_000, 3)) * (1.0, 0.1, 0.01)
+    scores = pca(x.astype(np.float32), 3, solver=solver, whiten=True).transform(x)
+    np.testing.assert_allclose(np.var(scores, axis=0, ddof=1), 1.0, rtol=0.01)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_of_a_stack_the_member_with_infinities_alone_is_nan(solver: str) -> None:
+    jax = pytest.importorskip("jax")
+    x = np.stack([rows(0), rows(1)])
+    x[0, 7, 2] = np.inf
+    found = jax.jit(jax.vmap(lambda x: pca(x, 2, solver=solver)))(jax.numpy.asarray(x))
+    assert np.all(np.isnan(found.explained_variance[0]))
+    assert all(np.all(np.isfinite(part[1])) for part in found)
+
+
+def test_a_number_of_components_that_is_traced_is_refused() -> None:
+    jax = pytest.importorskip("jax")
+    with pytest.raises(DTypeError, match=r"n_components is .*Pass a plain one, untraced"):
+        jax.jit(lambda k: pca(np.ones((4, 3)), k))(2)
 
 
 def test_it_stands_at_the_front_door() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from contracts._variants import Variant
 from pillars import DTypeError, ShapeError
 from pillars.linalg import randomized_svd
+from pillars.linalg._svd import right_singular
 
 
 @pytest.mark.parametrize("shape", [(50, 20), (20, 50), (30, 30)])
@@ -41,3 +44,81 @@ def test_what_is_refused() -> None:
         randomized_svd(np.ones((4, 3)), "a")  # type: ignore[arg-type]
     with pytest.raises(ShapeError, match="NaN or infinite"):
         randomized_svd(np.full((4, 3), np.nan), 1)
+
+
+def _flat(shape: tuple[int, int], seed: int) -> Any:
+    """A spectrum that hardly falls, where a power iteration of the same products has one digit."""
+    random = np.random.default_rng(seed)
+    u, _, vh = np.linalg.svd(random.standard_normal(shape), full_matrices=False)
+    return u / (1.0 + 0.1 * np.arange(min(shape))) ** 0.5 @ vh
+
+
+@pytest.mark.parametrize("shape", [(300, 120), (120, 300)])
+@pytest.mark.parametrize("seed", range(2))
+def test_a_flat_spectrum_is_found_to_some_digits(shape: tuple[int, int], seed: int, variant: Variant) -> None:
+    x = _flat(shape, seed)
+    s = np.linalg.svd(x, compute_uv=False)
+    u, ours, vh = (
+        variant.to_numpy(part)
+        for part in variant.compiled(lambda x: randomized_svd(x, 6))(variant.asarray(x))
+    )
+    np.testing.assert_allclose(ours, s[:6], rtol=1e-3, err_msg=f"seed {seed}")
+    assert np.all(ours <= s[:6] * (1 + 64 * float(np.finfo(ours.dtype).eps)))  # of a subspace: never above
+    caught = np.sum((x @ vh.T) ** 2) / np.sum(s[:6] ** 2)
+    assert 1 - 1e-3 < caught <= 1 + 64 * float(np.finfo(ours.dtype).eps)
+    np.testing.assert_allclose(u.T @ u, np.eye(6), atol=300 * float(np.finfo(ours.dtype).eps))
+
+
+@pytest.mark.parametrize("k", [3, 25])
+def test_no_rank_beyond_the_rows_own(k: int, variant: Variant) -> None:
+    """Blocks that bring nothing new, and all of the space where k + 10 columns fill it."""
+    random = np.random.default_rng(0)
+    x = random.standard_normal((80, 2)) @ random.standard_normal((2, 30))
+    found = randomized_svd(variant.asarray(x), k)
+    u, s, vh = (variant.to_numpy(part) for part in found)
+    near = 80 * float(np.finfo(s.dtype).eps)
+    scale = np.linalg.norm(x, 2)
+    np.testing.assert_allclose(s, np.linalg.svd(x, compute_uv=False)[:k], atol=near * scale)
+    np.testing.assert_allclose(u * s @ vh, x, atol=near * scale)
+    np.testing.assert_allclose(vh @ vh.T, np.eye(k), atol=near)
+
+
+def test_entries_that_are_not_finite() -> None:
+    x = np.random.default_rng(0).standard_normal((40, 30))
+    x[[3, 17], 5] = np.inf
+    with pytest.raises(
+        ShapeError, match=r"randomized_svd: x has NaN or infinite entries in 2 of 40 rows \(3, 17, "
+    ):
+        randomized_svd(x, 2)
+    jax = pytest.importorskip("jax")
+    stack = jax.numpy.asarray(np.stack([x, np.nan_to_num(x, posinf=0.0)]))
+    for found in (jax.vmap(lambda x: randomized_svd(x, 2))(stack), jax.jit(jax.vmap(right_singular))(stack)):
+        for part in found:
+            assert np.all(np.isnan(part[0]))
+            assert np.all(np.isfinite(part[1]))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_the_dtype_that_came_in_comes_out(dtype: Any) -> None:
+    """Columns of falling scale: the second block brings nothing that float32 tells from rounding."""
+    x = (np.random.default_rng(0).standard_normal((40, 30)) * 2.0 ** -np.arange(30)).astype(dtype)
+    found = randomized_svd(x, 3)
+    assert all(part.dtype == dtype for part in found)
+    near = float(np.finfo(dtype).eps) + 40 * float(np.finfo(np.float32).eps)
+    s = np.linalg.svd(x.astype(float), compute_uv=False)
+    np.testing.assert_allclose(found.s, s[:3], rtol=0, atol=near * s[0])
+
+
+@pytest.mark.parametrize("shape", [(7, 4), (4, 7), (5, 5)])
+def test_the_forward_rule_is_jaxs_of_the_body(shape: tuple[int, int]) -> None:
+    """Gaps of the squares here are 1, a fifth of the largest."""
+    jax = pytest.importorskip("jax")
+    random = np.random.default_rng(1)
+    u, _, vh = np.linalg.svd(random.standard_normal(shape), full_matrices=False)
+    x = jax.numpy.asarray(u * np.sqrt(1.0 + np.arange(min(shape)))[::-1] @ vh, "float32")
+    dx = jax.numpy.asarray(random.standard_normal(shape), "float32")
+    ours = jax.jvp(right_singular, (x,), (dx,))
+    theirs = jax.jvp(right_singular.record.body, (x,), (dx,))
+    near = 5 * 16 * max(shape) * float(np.finfo(np.float32).eps)
+    for got, expected in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        np.testing.assert_allclose(got, expected, atol=near * float(np.abs(expected).max()))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -151,17 +152,19 @@ class _BlasLimit:
         self.lock = threading.Lock()
         self.holders = 0
         self.mine = threading.local()
-        self.libraries: list[Any] | None = None
+        self.libraries: list[Any] = []
+        self.modules = 0
         self.before: list[int] = []
 
     def acquire(self) -> None:
         with self.lock:
             if self.holders == 0:
-                if self.libraries is None:
+                if self.modules != len(sys.modules):  # with which libraries come: SciPy's, that JAX calls too
                     from threadpoolctl import ThreadpoolController
 
                     # Finding the libraries costs half a millisecond, asking those found a few microseconds.
                     self.libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+                    self.modules = len(sys.modules)
                 self.before = [library.num_threads for library in self.libraries]
                 self.set([1] * len(self.libraries))
             self.holders += 1
@@ -175,7 +178,7 @@ class _BlasLimit:
                 self.set(self.before)
 
     def set(self, numbers: list[int]) -> None:
-        for library, number in zip(self.libraries or (), numbers, strict=False):
+        for library, number in zip(self.libraries, numbers, strict=True):
             # Newer threadpoolctl lets one thread alone set OpenBLAS's number, and passes over the others in silence.
             # Here holders are counted over all threads: the last one to leave restores, whoever came first.
             free = getattr(library, "clear_controlling_thread", None)
@@ -204,7 +207,7 @@ class single_threaded_blas:  # noqa: N801 - a context manager, named for what it
 
     The limit is the whole process's while anyone is inside, other threads' products included; what was set before
     comes back when the last one leaves. Costs 10 µs, and 1 where it is in force already.
-    Not limited: a BLAS library that is loaded after the first use anywhere; and, in OpenBLAS built on OpenMP (no wheel
+    Not limited: a BLAS library that is loaded while the limit is in force; and, in OpenBLAS built on OpenMP (no wheel
     of NumPy is), the threads that have not entered.
     """
 

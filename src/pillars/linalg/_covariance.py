@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from pillars._errors import ShapeError
 from pillars._typing import Array
-from pillars.backends import Call, Draw, namespace, operation
-from pillars.reduce import fold, moments, row_blocks, threaded
+from pillars.backends import Call, Draw, backend, namespace, operation
+from pillars.reduce import fold, moments, row_blocks, serial, threaded
 
 __all__ = ["MeanCovariance", "mean_covariance"]
 
@@ -24,10 +24,11 @@ def _rows(draw: Draw) -> Call:
     return Call.of(draw.normal(draw.size(d + 2, d + 6), d))
 
 
-@operation(domain=_rows, half="native", jax_derivative="vjp")
+@operation(domain=_rows, half="native", jax_derivative="jvp")
 def mean_covariance(x: Array, /) -> MeanCovariance:
     """Mean and unbiased covariance of rows, by blocks: in float64 on a host, whatever the dtype of x."""
-    found = fold(moments(), row_blocks(x), runner=threaded)
+    # what is traced belongs to its thread, and what is on a device to the thread that chose the device
+    found = fold(moments(), row_blocks(x), runner=threaded if backend(x).host else serial)
     return MeanCovariance(found.mean, found.covariance)
 
 
@@ -47,3 +48,12 @@ def _(g: Any, y: Any, x: Any, /, *, needs: Any) -> Any:
     slope = xp.astype((g.covariance + xp.matrix_transpose(g.covariance)) / (n - 1), x.dtype)
     z = x - xp.astype(y.mean, x.dtype)
     return xp.matmul(z, slope) + xp.astype(g.mean / n, x.dtype)
+
+
+@mean_covariance.jvp
+def _(tangents: Any, y: Any, x: Any, /) -> Any:
+    xp = namespace(x)
+    dx = xp.astype(tangents.x, y.mean.dtype)
+    z = xp.astype(x, y.mean.dtype) - y.mean
+    half = xp.matmul(xp.matrix_transpose(z), dx) / (x.shape[0] - 1)
+    return MeanCovariance(xp.mean(dx, axis=0), half + xp.matrix_transpose(half))

@@ -6,25 +6,17 @@ from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 from pillars._errors import DTypeError, ShapeError
-from pillars.backends import (
-    Call,
-    Draw,
-    asarray,
-    backend,
-    dtype_kind,
-    namespace,
-    procedure,
-    single_threaded_blas,
-)
+from pillars.backends import Call, Draw, backend, namespace, procedure, single_threaded_blas
 from pillars.linalg._covariance import mean_covariance
-from pillars.linalg._eigh import eigh, signed
-from pillars.linalg._svd import leading_svd, matrix, rank, right_singular
+from pillars.linalg._eigh import eigh
+from pillars.linalg._inputs import finite_rows, matrix, rank, widened
+from pillars.linalg._projection import inverse_transform, transform
+from pillars.linalg._svd import leading_svd, right_singular
 from pillars.reduce import row_blocks
 
 __all__ = ["PrincipalComponents", "pca"]
 
 _SOLVERS = ("auto", "covariance", "full", "randomized")
-_SHOWN = 5
 _SMALL = 1000  # columns
 
 
@@ -50,28 +42,11 @@ class PrincipalComponents(NamedTuple):
 
     def transform(self, x: Any) -> Any:
         """Scores (..., n, k) of rows (..., n, d): their coordinates along the components."""
-        x = self._beside(x, self.mean.shape[-1], "transform: x")
-        xp = namespace(x, self.components)
-        centred = x - self.mean[..., None, :]
-        return xp.matmul(centred, xp.matrix_transpose(self.components)) * self.scale[..., None, :]
+        return transform(x, self.mean, self.components, self.scale)
 
     def inverse_transform(self, scores: Any) -> Any:
         """Rows (..., n, d) that have these scores (..., n, k) and nothing beside the components."""
-        scores = self._beside(scores, self.components.shape[-2], "inverse_transform: scores")
-        xp = namespace(scores, self.components)
-        none = self.scale == 0
-        back = xp.where(none, self.scale, 1.0 / xp.where(none, xp.ones_like(self.scale), self.scale))
-        return xp.matmul(scores * back[..., None, :], self.components) + self.mean[..., None, :]
-
-    def _beside(self, x: Any, width: int, where: str) -> Any:
-        home = backend(self.mean)
-        x = x if hasattr(x, "shape") else asarray(x, backend=home.name)
-        if len(x.shape) < 2 or x.shape[-1] != width:
-            raise ShapeError(
-                f"PrincipalComponents.{where} has shape {tuple(x.shape)}, expected (..., n, {width}). "
-                "Use x[None, :] for one row."
-            )
-        return x if dtype_kind(x.dtype) == "float" else namespace(x).astype(x, self.mean.dtype)
+        return inverse_transform(scores, self.mean, self.components, self.scale)
 
 
 def _rows(draw: Draw) -> Call:
@@ -95,25 +70,28 @@ def pca(
         centred rows. "randomized": leading singular values by random projection. "auto": by the shape alone,
         covariance where d <= 1000 and n >= 10·d, else randomized where min(n, d) > 1000 and k <= min(n, d)/10, else
         full.
-    whiten : whether `transform` gives scores of variance 1. A component without variance gives scores of 0.
+    whiten : whether `transform` gives scores of variance 1. A component without variance, up to rounding, gives scores
+        of 0.
     rng : int, key, NumPy Generator or None; for "randomized" alone.
 
     Returns
     -------
     PrincipalComponents(mean, components, explained_variance, explained_variance_ratio, singular_values, scale), in x's
-    library, device and dtype (half precision: float32).
+    library, device and dtype. Half precision is computed in float32 and rounded once: a variance above 65,504 is inf in
+    float16, and cast to float32 first it is not.
 
     Raises
     ------
-    ShapeError : x is not (n, d), has one row, or (on a host) has rows that are not finite: they are named; k outside
-        its range; no such solver. DTypeError : no real numbers; k no integer; whiten no bool.
+    ShapeError : x is not (n, d), has one row, or (on a host) has rows that are not finite: they are named, as are
+        numbers whose squares x's dtype does not hold (a device gives NaN); k outside its range; no such solver.
+        DTypeError : no real numbers; k no integer; whiten no bool.
 
     Notes
     -----
     Cost: covariance n·d² + 10·d³, memory a few blocks and (d, d); full n·d·min(n, d), and a copy of x; randomized
     O(n·d·k). The covariance squares the condition: a variance below eps·d of the largest is rounding, where "full" has
-    twice the digits; on NumPy float32 rows are added up in float64. Equal variances define a subspace and any
-    basis of it may come back. Runs under jit, vmap and grad on JAX ("auto" needs the shape alone); gradients of
+    twice the digits; on a host float32 rows are added up in float64. Equal variances define a subspace and any basis of
+    it may come back. Runs under jit, vmap and grad on JAX ("auto" needs the shape alone); gradients of
     covariance and full are hand-derived, with the convention of :func:`eigh` for equal variances.
 
     References
@@ -128,10 +106,8 @@ def pca(
     >>> found = pca(x, 1)
     >>> found.components, found.explained_variance_ratio
     (array([[0.6, 0.8]]), array([1.]))
-    >>> found.inverse_transform(found.transform(x))
-    array([[0., 0.],
-           [3., 4.],
-           [6., 8.]])
+    >>> np.allclose(found.inverse_transform(found.transform(x)), x)
+    True
     """
     x = matrix("pca", x)
     n, d = x.shape
@@ -142,20 +118,19 @@ def pca(
         raise DTypeError(f"pca: whiten is {whiten!r}, expected True or False.")
     if solver not in _SOLVERS:
         raise ShapeError(f"pca: solver is {solver!r}, expected one of {', '.join(map(repr, _SOLVERS))}.")
+    solver = _by_shape(n, d, k) if solver == "auto" else solver
     home = backend(x)
     with home.quiet():
-        try:
-            found = _solve(x, k, _by_shape(n, d, k) if solver == "auto" else solver, rng)
-        except ShapeError:
-            _refuse_rows(x)
-            raise
-        mean, components, variances, total = found
+        wide = widened(x)
+        mean, components, variances, total = _solve(wide, k, solver, rng)
+        finite_rows("pca", x, _cast(variances, wide.dtype), _cast(total, wide.dtype))
         xp = namespace(variances)
         variances = xp.where(variances < 0, xp.zeros_like(variances), variances)
         scale = xp.ones_like(variances)
         if whiten:
-            least = xp.max(variances, axis=-1) * (float(xp.finfo(variances.dtype).eps) * max(n, d))
-            flat = variances <= least
+            eps = float(xp.finfo(wide.dtype).eps)
+            noise = eps * d if solver == "covariance" else (10.0 * eps) ** 2 * max(n, d)
+            flat = variances <= noise * xp.max(variances, axis=-1)
             scale = xp.where(flat, xp.zeros_like(scale), 1.0 / xp.sqrt(xp.where(flat, scale, variances)))
         parts = (mean, components, variances, variances / total, xp.sqrt(variances * (n - 1)), scale)
         return PrincipalComponents(*(home.as_arrays(_cast(part, x.dtype)) for part in parts))
@@ -176,28 +151,37 @@ def _solve(x: Any, k: int, solver: str, rng: Any) -> tuple[Any, Any, Any, Any]:
     n = x.shape[0]
     if solver == "covariance":
         mean, covariance = mean_covariance(x)
-        # the same bits on any number of threads; and BLAS threads that spin on would slow the next call's blocks
+        finite_rows("pca", x, covariance)
+        # the same bits on any number of threads; and BLAS threads that spin on would slow the next call's blocks; on a
+        # CPU the limit must hold until LAPACK is done, which may be after eigh returned
         with single_threaded_blas() if x.shape[1] <= _SMALL else nullcontext():
             values, vectors = eigh(covariance)
+            home = backend(values)
+            if getattr(home.device_of(values), "platform", None) == "cpu":
+                home.synchronize(values)
         xp = namespace(values)
         components = xp.matrix_transpose(xp.flip(vectors, axis=-1))[:k, :]
         return mean, components, xp.flip(values, axis=-1)[:k], xp.sum(xp.linalg.diagonal(covariance), axis=-1)
-    xp = namespace(x)
     mean = _mean(x)
     if solver == "full":
         s, vh = right_singular(x - mean)
-        return mean, vh[:k, :], (s * s / (n - 1))[:k], xp.sum(s * s) / (n - 1)
+        squares = _long(s) ** 2
+        return mean, vh[:k, :], squares[:k] / (n - 1), namespace(s).sum(squares) / (n - 1)
     _, s, vh = leading_svd(x, mean, k, rng)
-    return mean, signed(vh), s * s / (n - 1), _squares(x, mean) / (n - 1)
+    return mean, vh, _long(s) ** 2 / (n - 1), _squares(x, mean) / (n - 1)
+
+
+def _long(x: Any) -> Any:
+    """On a host in float64, where the sums and squares of float32 neither overflow nor vanish."""
+    return _cast(x, namespace(x).float64) if backend(x).host else x
 
 
 def _mean(x: Any) -> Any:
-    """The mean of the columns; on a host, blocks are added up in float64."""
+    """The mean of the columns."""
     xp = namespace(x)
     if not backend(x).host:
         return xp.mean(x, axis=0)
-    total = sum(xp.astype(xp.sum(block, axis=0), xp.float64) for block in row_blocks(x))
-    return xp.astype(total / x.shape[0], x.dtype)
+    return _cast(sum(_long(xp.sum(block, axis=0)) for block in row_blocks(x)) / x.shape[0], x.dtype)
 
 
 def _squares(x: Any, mean: Any) -> Any:
@@ -205,25 +189,4 @@ def _squares(x: Any, mean: Any) -> Any:
     xp = namespace(x)
     if not backend(x).host:
         return xp.sum((x - mean) ** 2)
-    total = sum(xp.astype(xp.sum((block - mean) ** 2), xp.float64) for block in row_blocks(x))
-    return xp.astype(total, x.dtype)
-
-
-def _refuse_rows(x: Any) -> None:
-    """Name the rows that are not finite, if there are any."""
-    xp = namespace(x)
-    home = backend(x)
-    if not home.host or home.is_tracer(type(x)):
-        return
-    found: list[int] = []
-    begin = 0
-    for block in row_blocks(x):
-        good = home.to_numpy(xp.all(xp.isfinite(block), axis=1))
-        found.extend(begin + i for i, fine in enumerate(good.tolist()) if not fine)
-        begin += block.shape[0]
-    if found:
-        shown = ", ".join(map(str, found[:_SHOWN])) + (", ..." if len(found) > _SHOWN else "")
-        raise ShapeError(
-            f"pca: x has NaN or infinite entries in {len(found)} of {x.shape[0]} rows ({shown}, counted from 0), "
-            "expected finite numbers. Drop these rows, or fill them in."
-        )
+    return sum(xp.sum(_long(block - mean) ** 2) for block in row_blocks(x))

@@ -1,7 +1,8 @@
 """Mean and covariance on NumPy: one pass, shifted by a rough mean, products in the data's own precision by blocks.
 
 A block of a few thousand rows is shifted into a buffer that stays in the cache; its products (which BLAS computes as a
-symmetric rank-k update) are added up in float64. The pieces that go to the threads depend on the shape alone.
+symmetric rank-k update) are added up in float64. The pieces that go to the threads depend on the shape alone. With many
+columns the block is taken as two halves: BLAS's general product of one by the other is faster than its symmetric one.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from pillars.backends._kernels import kernel
+from pillars.backends._record import records
 from pillars.backends._registry import load
 from pillars.backends._threads import pool_map, single_threaded_blas
 
@@ -18,43 +20,62 @@ __all__ = ["mean_covariance"]
 
 _ELEMENTS = 2**19  # of a block: two megabytes in float32
 _PIECES = 8
+_SAMPLE = 256
+_HALVED = 128  # columns from which on two halves are faster than the whole
 _FAR = 0.1  # how much of a variance the shift may be off by, squared, before the pass is made again
+# Products of float32 numbers this small have lost digits, and of larger ones may have overflown, though in a float64
+# sum they would have not.
+_LEAST = 2.0**-80
+
+
+def _cut(n: int, d: int) -> tuple[int, list[int]]:
+    """Rows of a block, and where the pieces begin and end: blocks of one size, but for the last."""
+    rows = max(64, min(2048, _ELEMENTS // d))
+    pieces = min(_PIECES, -(-n // (4 * rows)))
+    blocks = -(-n // (pieces * rows))
+    rows = -(-n // (pieces * blocks))
+    return rows, [min(n, piece * blocks * rows) for piece in range(pieces + 1)]
 
 
 def _sums(x: Any, shift: Any) -> tuple[Any, Any]:
     """Σ z and Σ z zᵀ of z = x − shift, in float64."""
     n, d = x.shape
-    rows = max(64, min(2048, _ELEMENTS // d))
-    pieces = min(_PIECES, -(-n // (4 * rows)))
-    bounds = [n * piece // pieces for piece in range(pieces + 1)]
+    rows, bounds = _cut(n, d)
+    half = d // 2 if d >= _HALVED else d
+    parts = [(slice(0, half), slice(0, half))]
+    if half < d:
+        parts += [(slice(0, half), slice(half, d)), (slice(half, d), slice(half, d))]
 
     def run(piece: int) -> tuple[Any, Any]:
         first, last = bounds[piece], bounds[piece + 1]
-        buffer, products = np.empty((min(rows, last - first), d), x.dtype), np.empty((d, d), x.dtype)
+        buffer, ones = np.empty((rows, d), x.dtype), np.ones(rows, x.dtype)
+        products = [np.empty((a.stop - a.start, b.stop - b.start), x.dtype) for a, b in parts]
         total, squares = np.zeros(d), np.zeros((d, d))
         with np.errstate(all="ignore"):
             for start in range(first, last, rows):
                 part = x[start : min(start + rows, last)]
                 z = np.subtract(part, shift, out=buffer[: len(part)])
-                total += np.add.reduce(z, axis=0)
-                squares += np.matmul(z.T, z, out=products)
+                total += np.matmul(ones[: len(part)], z)
+                for (a, b), product in zip(parts, products, strict=True):
+                    squares[a, b] += np.matmul(z[:, a].T, z[:, b], out=product)
         return total, squares
 
     with single_threaded_blas():
-        found = pool_map(run, range(pieces))
+        found = pool_map(run, range(len(bounds) - 1))
     total, squares = found[0]
     for more, others in found[1:]:
         total += more
         squares += others
+    squares[half:, :half] = squares[:half, half:].T
     return total, squares
 
 
 @kernel(minimum_size=2**15)
 def mean_covariance(x: Any, /) -> Any:
-    """One pass, or two where the rough mean was far off."""
+    """One pass, or two where the rough mean was far off; the body's, where float32 does not hold the squares."""
     n = x.shape[0]
     with np.errstate(all="ignore"):
-        shift = x[:: max(1, n // 256)].mean(axis=0, dtype=np.float64).astype(x.dtype)
+        shift = x[:: max(1, n // _SAMPLE)].mean(axis=0, dtype=np.float64).astype(x.dtype)
         for _ in range(2):
             total, squares = _sums(x, shift)
             off = total / n
@@ -62,5 +83,10 @@ def mean_covariance(x: Any, /) -> Any:
             if not np.any(off * off * n > _FAR * np.diagonal(squares)):
                 break
             shift = (shift + off).astype(x.dtype)
+        if x.dtype == np.float32 and np.all(np.isfinite(total)):
+            largest = np.max(np.diagonal(squares)) / n
+            if not _LEAST < largest < np.inf:
+                return records()["linalg.mean_covariance"].body(x)
+        mean = shift.astype(np.float64) + off
         result = load("pillars.linalg._covariance:MeanCovariance")
-        return result(shift.astype(np.float64) + off, squares / (n - 1))
+        return result(np.where(np.isfinite(shift), mean, shift), squares / (n - 1))

@@ -1,0 +1,83 @@
+"""What functions of a whole matrix take: rows of real numbers, a number of components; and the refusal of odd rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pillars._errors import DTypeError, PillarsError, ShapeError
+from pillars.backends import asarray, backend, dtype_kind, dtype_name, plain_int
+from pillars.reduce import row_blocks
+
+__all__ = ["finite_rows", "matrix", "rank", "widened"]
+
+_SHOWN = 5
+
+
+def matrix(where: str, x: Any) -> Any:
+    """Rows of real floating numbers: lists and frames converted, integers promoted, all else refused by name."""
+    try:
+        x = asarray(x)
+    except PillarsError as error:
+        raise type(error)(f"{where}: x: {str(error).removeprefix('asarray: ')}") from None
+    kind = dtype_kind(x.dtype)
+    if kind not in ("float", "half", "integer", "bool"):
+        raise DTypeError(
+            f"{where}: x has dtype {dtype_name(x.dtype)}, expected real numbers. Take the real part, or join it to the "
+            "imaginary one as more columns."
+        )
+    if len(x.shape) != 2 or 0 in x.shape:
+        raise ShapeError(
+            f"{where}: x has shape {tuple(x.shape)}, expected (n, d), neither of them 0: rows of d numbers. "
+            "Use x[:, None] for one column, or reshape."
+        )
+    if kind in ("float", "half"):
+        return x
+    home = backend(x)
+    return home.xp.astype(x, home.default_float)
+
+
+def widened(x: Any) -> Any:
+    """Half precision in float32; anything else as it is."""
+    xp = backend(x).xp
+    return xp.astype(x, xp.float32) if dtype_kind(x.dtype) == "half" else x
+
+
+def rank(where: str, name: str, k: Any, shape: tuple[int, ...]) -> int:
+    """A number of components, checked."""
+    number = plain_int(k)
+    if number is None:
+        raise DTypeError(f"{where}: {name} is {k!r}, expected an integer. Pass a plain one, untraced.")
+    if not 1 <= number <= min(shape):
+        raise ShapeError(
+            f"{where}: {name} is {number}, expected 1 to {min(shape)}, the lesser of {shape[0]} rows and {shape[1]} "
+            "columns. Ask for fewer."
+        )
+    return number
+
+
+def finite_rows(where: str, x: Any, *results: Any) -> None:
+    """On a host, refuse the rows that are not finite, by name: looked for where a result is not."""
+    home = backend(x)
+    if not home.host or all(bool(home.xp.all(home.xp.isfinite(y))) for y in results):
+        return
+    odd: list[int] = []
+    begin = 0
+    for block in row_blocks(x):
+        fine = home.to_numpy(home.xp.all(home.xp.isfinite(block), axis=1))
+        odd.extend(begin + row for row, good in enumerate(fine.tolist()) if not good)
+        begin += block.shape[0]
+    if odd:
+        shown = ", ".join(map(str, odd[:_SHOWN])) + (", ..." if len(odd) > _SHOWN else "")
+        raise ShapeError(
+            f"{where}: x has NaN or infinite entries in {len(odd)} of {x.shape[0]} rows ({shown}, counted from 0), "
+            "expected finite numbers. Drop these rows, or fill them in."
+        )
+    raise ShapeError(
+        f"{where}: x has entries of up to {_largest(x):.3g}, expected numbers whose squares and their sums "
+        f"{dtype_name(x.dtype)} holds. Divide it by its largest one."
+    )
+
+
+def _largest(x: Any) -> float:
+    home = backend(x)
+    return max(float(home.xp.max(home.xp.abs(block))) for block in row_blocks(x))
