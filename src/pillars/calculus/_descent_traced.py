@@ -7,10 +7,19 @@ ended it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from pillars.backends import backend, namespace, tree_leaves, tree_map
+from pillars.backends import (
+    backend,
+    dtype_kind,
+    namespace,
+    tree_flatten,
+    tree_leaves,
+    tree_map,
+    tree_unflatten,
+)
 from pillars.calculus._descent_plan import Metrics, Plan
 from pillars.calculus._descent_result import (
     CONVERGED,
@@ -26,9 +35,12 @@ from pillars.calculus._descent_result import (
     judge,
 )
 from pillars.calculus._monitors import watching
-from pillars.calculus._norms import clip_factor, norm_of_leaves
+from pillars.calculus._norms import clip_factor, norm_of_leaves, wide
 from pillars.calculus._optimizers import Update, refuse_rate
 from pillars.calculus._parameters import rate_dtype
+
+_JOINED = 2**14  # elements up to which a leaf is joined with others
+_TINY = 1e-30  # below it squares may have underflowed in float32
 
 __all__ = ["Given", "descend_compiled", "descend_in_trace"]
 
@@ -54,7 +66,7 @@ class _Carry(NamedTuple):
 
 def descend_in_trace(plan: Plan, params: Any, state: Any, given: Given) -> Descent:
     """The whole descent as part of somebody's program; the history keeps its full length."""
-    found = _Program(plan, whole_length=True).whole(params, state, given)
+    found = _Program(plan, params, whole_length=True).whole(params, state, given)
     return Descent(*found[:4], *_judged(plan, found))
 
 
@@ -71,7 +83,7 @@ def descend_compiled(
 
     ``compiled(name, f)`` is `f` compiled, the one kept from an equal descent where there is one.
     """
-    program = _Program(plan, whole_length=False)
+    program = _Program(plan, params, whole_length=False)
     if callback is None or not plan.steps:
         return _told(plan, compiled("whole", program.whole)(params, state, given))
     carry, parts, done = compiled("first", program.first)(params, state, given), [], 0
@@ -83,11 +95,11 @@ def descend_compiled(
         done += length
         taken = int(carry.step)
         if taken == done and length == every:
-            callback(done, Metrics(*(float(x[-1]) for x in part)))
+            callback(done, Metrics(*(float(x) for x in part[-1])))
         if int(carry.code) != RUNNING:
             break
-    history = History(*(plan.home.xp.concat(column) for column in zip(*parts, strict=True)))
-    return _told(plan, compiled("finish", program.finish)(carry, history, given))
+    rows = plan.home.xp.concat(parts)
+    return _told(plan, compiled("finish", program.finish)(carry, rows, given))
 
 
 def _told(plan: Plan, found: Descent) -> Descent:
@@ -121,65 +133,121 @@ def _judged(plan: Plan, found: Descent) -> Verdict:
     return judge(code, losses, rates, xp.where(whole, steps, steps - 1), plan.implied)
 
 
+class _Packing:
+    """Small leaves of one dtype end to end, as one array: a compiled step then has few operations, not few a leaf.
+
+    Only for pillars' own optimisers, which treat every entry alike.
+    """
+
+    def __init__(self, plan: Plan, params: Any) -> None:
+        self.xp = plan.home.xp
+        leaves, self.treedef = tree_flatten(params)
+        self.shapes = [leaf.shape for leaf in leaves]
+        self.on = (
+            type(plan.optimizer.update) is Update
+            and len(leaves) > 1
+            and all(leaf.dtype == leaves[0].dtype and math.prod(leaf.shape) <= _JOINED for leaf in leaves)
+            and dtype_kind(leaves[0].dtype) == "float"
+        )
+
+    def pack(self, tree: Any) -> Any:
+        """A tree like the parameters, packed."""
+        return self.joined(tree_leaves(tree)) if self.on else tree
+
+    def joined(self, leaves: list[Any]) -> Any:
+        """Leaves like the parameters', packed."""
+        return self.xp.concat([self.xp.reshape(leaf, (-1,)) for leaf in leaves])
+
+    def unpack(self, packed: Any) -> Any:
+        """The tree again."""
+        if not self.on:
+            return packed
+        leaves, start = [], 0
+        for shape in self.shapes:
+            stop = start + math.prod(shape)
+            leaves.append(self.xp.reshape(packed[start:stop], shape))
+            start = stop
+        return tree_unflatten(self.treedef, leaves)
+
+    def pack_state(self, state: Any, slots: int) -> Any:
+        """An optimiser's state with its trees packed."""
+        return (
+            type(state)(*state[:2], *map(self.pack, state[2 : 2 + slots]), *state[2 + slots :])
+            if self.on
+            else state
+        )
+
+
 class _Program:
     """The pieces of a compiled descent: where it starts, a run of steps, and the verdict at the end."""
 
-    def __init__(self, plan: Plan, *, whole_length: bool) -> None:
+    def __init__(self, plan: Plan, params: Any, *, whole_length: bool) -> None:
         self.plan = plan
         self.whole_length = whole_length
         self.home = plan.home
         self.xp = plan.home.xp
-        self.evaluate = plan.evaluator()
+        self.packing = _Packing(plan, params)
+        self.dtype = rate_dtype(self.xp, tree_leaves(params))
+        self.evaluator = plan.evaluator()
+
+    def evaluate(self, packed: Any, batch: Any) -> tuple[Any, Any]:
+        """The loss and the gradient, which is packed as the parameters are."""
+        value, grads = self.evaluator(self.packing.unpack(packed), batch)
+        if self.packing.on:
+            return value, self.packing.joined(grads)
+        return value, tree_unflatten(self.packing.treedef, grads)
+
+    def value(self, packed: Any, data: Any) -> Any:
+        """The loss."""
+        return self.plan.value(self.packing.unpack(packed), *data)
 
     def first(self, params: Any, state: Any, given: Given) -> _Carry:
         """The state before any step."""
         order = self.plan.order(given.key, 0) if self.plan.batch_size else None
-        dtype = rate_dtype(self.xp, tree_leaves(params))
-        monitor = watching(self.plan.monitor, self.xp.zeros((), dtype=dtype))
-        return _Carry(params, params, state, order, monitor, self._whole(0), self._whole(RUNNING))
+        monitor = watching(self.plan.monitor, self.xp.zeros((), dtype=self.dtype))
+        slots = getattr(getattr(self.plan.optimizer.update, "rule", None), "slots", 0)
+        packed, state = self.packing.pack(params), self.packing.pack_state(state, slots)
+        return _Carry(packed, packed, state, order, monitor, self._whole(0), self._whole(RUNNING))
 
     def whole(self, params: Any, state: Any, given: Given) -> Descent:
         """All steps and the end of them, not yet judged."""
-        carry, history = self.run(self.first(params, state, given), given, self.plan.steps)
-        return self.finish(carry, history, given)
+        carry, rows = self.run(self.first(params, state, given), given, self.plan.steps)
+        return self.finish(carry, rows, given)
 
-    def run(self, carry: _Carry, given: Given, length: int) -> tuple[_Carry, History]:
-        """`length` steps, and what the history has of them."""
-        dtype = rate_dtype(self.xp, tree_leaves(carry.params))
+    def run(self, carry: _Carry, given: Given, length: int) -> tuple[_Carry, Any]:
+        """`length` steps, and the history's rows of them, (length, 3)."""
+        xp = self.xp
         if not length:
-            return carry, History(*[self.xp.zeros((0,), dtype=dtype)] * 3)
-        nothing = self.xp.full((), self.xp.nan, dtype=dtype)
+            return carry, xp.zeros((0, 3), dtype=self.dtype)
+        nothing = xp.full((3,), xp.nan, dtype=self.dtype)
         if self.whole_length:
 
-            def advance(carry: _Carry, _: Any) -> tuple[_Carry, History]:
-                after: tuple[_Carry, History] = self.home.cond(
-                    carry.code == RUNNING,
-                    lambda c: self._step(c, given, dtype),
-                    lambda c: (c, History(nothing, nothing, nothing)),
-                    carry,
+            def advance(carry: _Carry, _: Any) -> tuple[_Carry, Any]:
+                after: tuple[_Carry, Any] = self.home.cond(
+                    carry.code == RUNNING, lambda c: self._step(c, given), lambda c: (c, nothing), carry
                 )
                 return after
 
             return self.home.scan(advance, carry, None, length)
 
         def proceed(state: Any) -> Any:
-            carry, history, place = state
-            after, entry = self._step(carry, given, dtype)
-            return after, tree_map(lambda all_of, one: all_of.at[place].set(one), history, entry), place + 1
+            carry, rows, place = state
+            after, row = self._step(carry, given)
+            return after, rows.at[place].set(row), place + 1
 
-        history = History(*[self.xp.full((length,), self.xp.nan, dtype=dtype)] * 3)
-        carry, history, _ = self.home.while_loop(
+        rows = xp.full((length, 3), xp.nan, dtype=self.dtype)
+        carry, rows, _ = self.home.while_loop(
             lambda state: (state[0].code == RUNNING) & (state[2] < length),
             proceed,
-            (carry, history, self._whole(0)),
+            (carry, rows, self._whole(0)),
         )
-        return carry, history
+        return carry, rows
 
-    def _step(self, carry: _Carry, given: Given, dtype: Any) -> tuple[_Carry, History]:
-        xp = self.xp
+    def _step(self, carry: _Carry, given: Given) -> tuple[_Carry, Any]:
+        xp, dtype = self.xp, self.dtype
         batch, order = self._batch(carry, given)
         value, grads = self.evaluate(carry.params, batch)
-        norm = norm_of_leaves(xp, grads, dtype)
+        norm = self._norm(grads)
         code = xp.where(xp.isfinite(norm), self._whole(RUNNING), self._whole(GRADIENT_BROKE))
         if given.tolerance is not None:
             code = xp.where(norm <= given.tolerance, self._whole(CONVERGED), code)
@@ -193,8 +261,8 @@ class _Program:
         go = code == RUNNING
         if given.clip_norm is not None:
             factor = clip_factor(xp, norm, given.clip_norm)
-            grads = [g * xp.astype(factor, g.dtype) for g in grads]
-        made = self.plan.optimizer.update(self.plan.rebuild(carry.params)(grads), carry.state, carry.params)
+            grads = tree_map(lambda g: g * xp.astype(factor, g.dtype), grads)
+        made = self.plan.optimizer.update(grads, carry.state, carry.params)
         stay = self._choose(sound, carry.params, carry.previous)
         after = _Carry(
             self._choose(go, made.params, stay),
@@ -205,9 +273,16 @@ class _Program:
             xp.where(go, carry.step + 1, carry.step),
             code,
         )
-        nan = xp.full_like(norm, xp.nan)
-        entry = (xp.where(go, xp.astype(x, dtype), nan) for x in (value, made.learning_rate, norm))
-        return after, History(*entry)
+        row = xp.stack([xp.astype(x, dtype) for x in (value, made.learning_rate, norm)])
+        return after, xp.where(go, row, xp.full_like(row, xp.nan))
+
+    def _norm(self, grads: Any) -> Any:
+        """The gradient's norm, by a plain sum of squares where that neither overflows nor underflows."""
+        xp, leaves = self.xp, tree_leaves(grads)
+        wides = [xp.astype(wide(xp, g), self.dtype) for g in leaves]
+        total = sum((xp.sum(g * g) for g in wides), start=xp.zeros((), dtype=self.dtype))
+        plain = (total > _TINY) & xp.isfinite(total)
+        return self.home.cond(plain, lambda: xp.sqrt(total), lambda: norm_of_leaves(xp, leaves, self.dtype))
 
     def _batch(self, carry: _Carry, given: Given) -> tuple[Any, Any]:
         """The step's data, and the epoch's order of the rows."""
@@ -219,21 +294,22 @@ class _Program:
         order = self.home.cond(again, lambda: plan.order(given.key, epoch), lambda: carry.order)
         return plan.batch(given.data, order, self.xp.astype(place, order.dtype)), order
 
-    def finish(self, carry: _Carry, history: History, given: Given) -> Descent:
+    def finish(self, carry: _Carry, rows: Any, given: Given) -> Descent:
         """The loss at the end; what the run comes to is left open, as it is cheaper told than compiled."""
-        xp, plan = self.xp, self.plan
-        value = plan.value(carry.params, *given.data)
+        xp = self.xp
+        value = self.value(carry.params, given.data)
         running = carry.code == RUNNING
         sound = xp.isfinite(value) & self._finite(carry.params)
         code = carry.code
         if given.tolerance is not None:
-            norm = norm_of_leaves(xp, self.evaluate(carry.params, given.data)[1], history.loss.dtype)
+            norm = self._norm(self.evaluate(carry.params, given.data)[1])
             code = xp.where(running & (norm <= given.tolerance), self._whole(CONVERGED), code)
         back = running & ~sound
         code = xp.where(back, self._broke(carry), code)
-        params = self._choose(back, carry.previous, carry.params)
-        loss = self.home.cond(back, lambda: plan.value(carry.previous, *given.data), lambda: value)
-        unknown = xp.full((), xp.nan, dtype=history.loss.dtype)
+        params = self.packing.unpack(self._choose(back, carry.previous, carry.params))
+        loss = self.home.cond(back, lambda: self.value(carry.previous, given.data), lambda: value)
+        unknown = xp.full((), xp.nan, dtype=self.dtype)
+        history = History(*(rows[:, column] for column in range(3)))
         return Descent(params, loss, history, carry.step, code, unknown, unknown)
 
     def _whole(self, number: int) -> Any:
