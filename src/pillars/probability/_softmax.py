@@ -118,14 +118,17 @@ def softmax(x: Array, /, *, axis: int = -1, temperature: Number = 1.0) -> Array:
 
     Raises
     ------
-    ShapeError : no such axis, no class on it, or a temperature that is not above 0 (a traced one gives NaN or
-        nonsense instead, as it cannot be looked at).
+    ShapeError : no such axis, no class on it, or a temperature that is not above 0, or beyond what its dtype can
+        invert (a traced one gives NaN or nonsense instead, as it cannot be looked at).
     DTypeError : complex numbers, objects, masked arrays.
 
     Notes
     -----
     Cost: one exponential an element. A slice with NaN or +inf, or of all −inf, has no answer: NaN. An entry of
     −inf has probability 0. Adding a constant to `x` changes nothing.
+    As T falls to 0 the largest entries share all of it, as T grows all entries but −inf share it evenly; both are
+    reached, exactly, well inside the range of T: from 2⁻¹²⁶ to 2¹²⁶, in float64 from 2⁻¹⁰²² to 2¹⁰²². Half precision
+    is computed in float32 and rounded once.
 
     References
     ----------
@@ -175,7 +178,7 @@ def log_softmax(x: Array, /, *, axis: int = -1, temperature: Number = 1.0) -> Ar
     ----------
     x : array, real. Logits, in nats.
     axis : the axis of the classes.
-    temperature : T > 0.
+    temperature : T > 0, with the limits of :func:`softmax`.
 
     Returns
     -------

@@ -13,7 +13,7 @@ import numpy as np
 from pillars.backends._kernels import kernel
 from pillars.backends.on_numpy._blocks import BLOCK, by_blocks
 
-__all__ = ["SHORT", "cross_entropy_and_pullback"]
+__all__ = ["SHORT", "cross_entropy_and_pullback", "log_softmax_of", "losses_of", "softmax_of"]
 
 SHORT = 32  # classes above which a row's reduction pays for itself
 
@@ -26,13 +26,45 @@ def _tempered(x: Any, temperature: float, out: Any) -> None:
         np.divide(out, temperature, out)
 
 
+def _summed(e: Any, sums: Any) -> Any:
+    """Σ over classes, one after another, into `sums`: NumPy would add those of a lone column in pairs."""
+    if e.shape[1] == 1:
+        np.copyto(sums, np.add.accumulate(e, 0)[-1])
+        return sums
+    return np.add.reduce(e, 0, None, sums)
+
+
+def softmax_of(x: Any, temperature: float, y: Any) -> None:
+    """The softmax of a block's rows, into `y`."""
+    e = np.empty(x.shape[::-1], x.dtype)
+    _tempered(x, temperature, e)
+    np.exp(e, e)
+    np.copyto(y, np.divide(e, _summed(e, np.empty(len(x), x.dtype)), e).T)
+
+
+def log_softmax_of(x: Any, temperature: float, y: Any) -> None:
+    """Its logarithm, into `y`."""
+    z = np.empty(x.shape[::-1], x.dtype)
+    _tempered(x, temperature, z)
+    sums = _summed(np.exp(z), np.empty(len(x), x.dtype))
+    np.copyto(y, np.subtract(z, np.log(sums, sums), z).T)
+
+
+def losses_of(x: Any, classes: Any, temperature: float, losses: Any) -> None:
+    """The cross-entropy of a block's rows, into `losses`."""
+    e = np.empty(x.shape[::-1], x.dtype)
+    _losses(
+        x, temperature, e, np.arange(len(classes)) + classes * len(classes), np.empty_like(losses), losses
+    )
+
+
 def _losses(x: Any, temperature: float, e: Any, own: Any, sums: Any, losses: Any) -> None:
     """A block's exponentials (one column a sample), their sums, and the losses; `own` are places in all of `e`."""
     _tempered(x, temperature, e)
     whole = e if e.base is None else e.base
     mine = whole.reshape(-1).take(own)
     np.exp(e, e)
-    np.add.reduce(e, 0, None, sums)
+    _summed(e, sums)
     np.subtract(np.log(sums, losses), mine, losses)
 
 

@@ -15,7 +15,13 @@ import numpy as np
 from pillars.backends._kernels import kernel
 from pillars.backends.on_numpy._blocks import by_blocks, row_dots
 from pillars.backends.on_numpy._logged import largest_logged
-from pillars.backends.on_numpy.short_rows import cross_entropy_and_pullback
+from pillars.backends.on_numpy.short_rows import (
+    SHORT,
+    cross_entropy_and_pullback,
+    log_softmax_of,
+    losses_of,
+    softmax_of,
+)
 
 __all__ = ["cross_entropy", "log_softmax", "log_softmax_in_place", "softmax", "softmax_in_place"]
 
@@ -70,23 +76,26 @@ _maximum: Any = np.maximum.reduce
 _sum: Any = np.add.reduce
 
 
-# The bodies again, without a temporary for each of their lines: of ten numbers those are most of the time.
+# The bodies again, without a temporary for each of their lines: of ten numbers those are most of the time. Beside a
+# number an array is worked on sooner than beside an array of one, which is what a lone slice reduces to.
 def softmax_in_place(x: Any, /, *, axis: int, temperature: Any) -> Any:
     """The body's arithmetic, to the bit, in one array."""
-    e = np.subtract(x, _maximum(x, axis, None, None, True))
+    lone = x.ndim == 1
+    e = np.subtract(x, _maximum(x) if lone else _maximum(x, axis, None, None, True))
     if temperature != 1.0:
         np.divide(e, temperature, e)
     np.exp(e, e)
-    return np.divide(e, _sum(e, axis, None, None, True), e)
+    return np.divide(e, _sum(e) if lone else _sum(e, axis, None, None, True), e)
 
 
 def log_softmax_in_place(x: Any, /, *, axis: int, temperature: Any) -> Any:
     """The body's arithmetic, to the bit, in two arrays."""
-    z = np.subtract(x, _maximum(x, axis, None, None, True))
+    lone = x.ndim == 1
+    z = np.subtract(x, _maximum(x) if lone else _maximum(x, axis, None, None, True))
     if temperature != 1.0:
         np.divide(z, temperature, z)
-    sums = _sum(np.exp(z), axis, None, None, True)
-    return np.subtract(z, np.log(sums, sums), z)
+    e = np.exp(z)
+    return np.subtract(z, np.log(_sum(e) if lone else _sum(e, axis, None, None, True)), z)
 
 
 @kernel(minimum_size=2**13, eligible=_last_axis, otherwise=softmax_in_place)
@@ -95,6 +104,9 @@ def softmax(x: Any, /, *, axis: int, temperature: Any) -> Any:
     y = np.empty_like(x)
     length = x.shape[-1]
     given, made = x.reshape(-1, length), y.reshape(-1, length)
+    if length <= SHORT:
+        by_blocks(given.shape[0], length, lambda rows, _: softmax_of(given[rows], temperature, made[rows]))
+        return y
     ones = np.ones(length, x.dtype)
     # x is exact and x/T is not: what that rounds off grows with x
     largest = float(np.finfo(x.dtype).max) if temperature == 1.0 else largest_logged(length)
@@ -114,6 +126,11 @@ def log_softmax(x: Any, /, *, axis: int, temperature: Any) -> Any:
     y = np.empty_like(x)
     length = x.shape[-1]
     given, made = x.reshape(-1, length), y.reshape(-1, length)
+    if length <= SHORT:
+        by_blocks(
+            given.shape[0], length, lambda rows, _: log_softmax_of(given[rows], temperature, made[rows])
+        )
+        return y
     ones, largest = np.ones(length, x.dtype), largest_logged(length)
 
     def work(rows: slice, scratch: Any) -> None:
@@ -137,6 +154,15 @@ def cross_entropy(
     """No array of the logits' size: a block's scratch, and one number a sample."""
     length = logits.shape[-1]
     given, classes = logits.reshape(-1, length), labels.reshape(-1)
+    if length <= SHORT:
+        losses = np.empty(classes.shape, logits.dtype)
+        places = classes.astype(np.intp, copy=False)
+        by_blocks(
+            classes.size,
+            length,
+            lambda rows, _: losses_of(given[rows], places[rows], temperature, losses[rows]),
+        )
+        return _reduced(losses.reshape(labels.shape), reduction)
     losses, shifts = np.empty((classes.size, 1), logits.dtype), np.zeros((classes.size, 1), logits.dtype)
     ones, largest = np.ones(length, logits.dtype), largest_logged(length)
 
@@ -151,6 +177,10 @@ def cross_entropy(
     if temperature != 1.0:
         np.divide(own, temperature, out=own)
     np.maximum(np.subtract(np.log(losses, out=losses), own, out=losses), 0.0, out=losses)
+    return _reduced(losses.reshape(labels.shape), reduction)
+
+
+def _reduced(losses: Any, reduction: str) -> Any:
     if reduction == "none":
-        return losses.reshape(labels.shape)
+        return losses
     return np.asarray(losses.mean() if reduction == "mean" else losses.sum())
