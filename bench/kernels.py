@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import special
 
-from pillars import layers, probability, random, reduce  # noqa: F401 - reduce puts its records on the list
+from pillars import algorithms, layers, probability, random, reduce  # noqa: F401 - reduce puts its records on the list
 from pillars.backends import Call, kernel_table, records, single_threaded_blas, tree_leaves
 from pillars.measure import Candidate, environment, race
 
@@ -57,8 +57,45 @@ def _torch(name: str) -> dict[str, Callable[..., Any]]:
         "softmax": lambda x: functional.softmax(torch.from_numpy(x), -1),
         "log_softmax": lambda x: functional.log_softmax(torch.from_numpy(x), -1),
         "cross_entropy": lambda x, y: functional.cross_entropy(torch.from_numpy(x), torch.from_numpy(y)),
+        "layer_norm": lambda x, *w: functional.layer_norm(
+            torch.from_numpy(x), x.shape[-1:], *map(torch.from_numpy, w)
+        ),
+        "attention": lambda *x: functional.scaled_dot_product_attention(*map(torch.from_numpy, x)),
+        "embedding": lambda t, i: functional.embedding(torch.from_numpy(i), torch.from_numpy(t)),
     }
     return {"torch": ways[name]}
+
+
+def _queries_keys_and_values(**options: Any) -> Callable[[Any, tuple[int, ...]], Call]:
+    return lambda rng, size: Call.of(*(rng.standard_normal(size) for _ in range(3)), **options)
+
+
+def _kept_by_attention(rng: Any, size: tuple[int, ...]) -> Call:
+    g, y, q, k, v = (rng.standard_normal(size) for _ in range(5))
+    return Call.of(g, y, rng.standard_normal(size[:-1]) + 6.0, q, k, v)
+
+
+def _features(parameters: int) -> Callable[[Any, tuple[int, ...]], Call]:
+    return lambda rng, size: Call.of(*(rng.standard_normal(size[i > 0 :]) for i in range(1 + parameters)))
+
+
+def _affine(activation: str) -> Callable[[Any, tuple[int, ...]], Call]:
+    def call(rng: Any, size: tuple[int, ...]) -> Call:
+        n, i, o = size
+        x, weight, bias = rng.standard_normal((n, i)), rng.standard_normal((i, o)), rng.standard_normal(o)
+        return Call.of(x, weight / i**0.5, bias, activation=activation)
+
+    return call
+
+
+def _tokens(rng: Any, size: tuple[int, ...]) -> Call:
+    n, v, d = size
+    return Call.of(rng.standard_normal((v, d)), rng.integers(0, v, n))
+
+
+def _rows_of_tokens(rng: Any, size: tuple[int, ...]) -> Call:
+    n, v, d = size
+    return Call.of(rng.standard_normal((n, d)), rng.integers(0, v, n), rows=v)
 
 
 def _operation(name: str) -> Any:
@@ -69,8 +106,19 @@ def _draws(*bounds: Any) -> Callable[[Any, tuple[int, ...]], Call]:
     return lambda rng, size: Call.of(random.key(0), *map(np.asarray, bounds), shape=size, dtype="float32")
 
 
+_HEADS = ((1, 8, 8), (8, 32, 16), (8, 64, 64), (8, 512, 64), (8, 2048, 64))
 _SIZES = ((32, 10), (64, 64), (1797, 10), (1024, 256), (8192, 4096))
 CASES = {
+    "attention": Case(algorithms.attention, _HEADS, _queries_keys_and_values(), _torch("attention")),
+    "attention, causal": Case(
+        algorithms.attention, _HEADS[2:], _queries_keys_and_values(causal=True, query_offset=np.asarray(0))
+    ),
+    "attention, with what its gradient keeps": Case(
+        records()["algorithms.attention_forward"].function, _HEADS[2:], _queries_keys_and_values()
+    ),
+    "attention, backwards": Case(
+        records()["algorithms.attention_backward"].function, _HEADS, _kept_by_attention
+    ),
     "softmax": Case(
         probability.softmax,
         _SIZES,
@@ -90,6 +138,20 @@ CASES = {
         _logits_and_labels,
         _torch("cross_entropy"),
     ),
+    "layer_norm": Case(layers.layer_norm, _SIZES, _features(2), _torch("layer_norm")),
+    "rms_norm": Case(layers.rms_norm, _SIZES, _features(1)),
+    **{
+        f"linear, {activation}": Case(
+            layers.linear, ((32, 64, 10), (512, 784, 256), (2048, 1024, 4096)), _affine(activation)
+        )
+        for activation in ("relu", "tanh", "gelu", "silu", "sigmoid")
+    },
+    "embedding": Case(layers.embedding, ((8, 1000, 64), (16384, 32000, 512)), _tokens, _torch("embedding")),
+    "embedding, backwards": Case(
+        records()["layers.scatter_rows"].function, ((8, 100, 64), (2048, 4096, 256)), _rows_of_tokens
+    ),
+    "sigmoid": Case(probability.sigmoid, ((1 << 15,), (1 << 21,)), _logits(2.0)),
+    "leaky_relu": Case(layers.leaky_relu, ((1 << 15,), (1 << 21,)), _logits(2.0)),
     "gelu, by tanh": Case(
         layers.gelu,
         ((1 << 18,), (1 << 22,)),
