@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import threadpoolctl
 
 import pillars
 from pillars.measure import _environment as module
@@ -20,6 +21,11 @@ def test_it_names_versions_threads_and_date() -> None:
     assert found.threads == pillars.backends.num_threads() >= 1
     assert found.cores >= 1
     assert found.cpu
+    products = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+    assert len(found.blas) == len(products)
+    for said, pool in zip(found.blas, products, strict=True):
+        assert said.startswith(f"{pool['internal_api']} {pool['version']}")
+        assert f", {pool['num_threads']} thread" in said
     assert found.load is None or found.load >= 0
     assert datetime.fromisoformat(found.date).tzinfo is not None
 

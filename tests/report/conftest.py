@@ -63,7 +63,9 @@ def run(backend: str, gradient: str, seconds: float) -> JobRun:
 def bench() -> Bench:
     date, commit = "2026-01-01T00:00:00+00:00", "0123456789ab+"
     machine = ("3.13.1", "Linux x86_64", "A processor", 2, 2, 0.5)
-    environment = Environment(date, commit, *machine, packages={"numpy": "2.4.6"}, variables={})
+    environment = Environment(
+        date, commit, *machine, blas=["openblas"], packages={"numpy": "2.4.6"}, variables={}
+    )
     states = (
         BackendState("numpy", True, "2.4.6", ("cpu",), "", "float32"),
         BackendState("cupy", False, "14.2.0", (), "CUDARuntimeError: no CUDA-capable device is detected", ""),

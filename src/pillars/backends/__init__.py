@@ -24,7 +24,7 @@ from pillars.backends._plain import host_number, plain_int
 from pillars.backends._protocol import Availability, Backend
 from pillars.backends._record import Parameter, Record, records
 from pillars.backends._registry import Adapter, available, namespace, register_array_type
-from pillars.backends._threads import num_threads, pool_map, single_threaded_blas
+from pillars.backends._threads import blas_libraries, num_threads, pool_map, single_threaded_blas
 from pillars.backends._tree import tree_flatten, tree_leaves, tree_map, tree_paths, tree_unflatten
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "asarray",
     "available",
     "backend",
+    "blas_libraries",
     "capabilities",
     "capability",
     "chosen",

@@ -58,6 +58,10 @@ class Backend(ABC):
         """A context without floating-point warnings: the edges' values are part of what a function states."""
         return nullcontext()
 
+    def held(self, tree: Any) -> AbstractContextManager[Any]:
+        """A context in which a loop is traced that the tree's arrays stay the same in, for kernels that use it."""
+        return nullcontext()
+
     def as_arrays(self, result: Any) -> Any:
         """The result with the library's scalars as 0-d arrays."""
         return result

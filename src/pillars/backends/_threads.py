@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from pillars._errors import ShapeError
 
-__all__ = ["num_threads", "pool_map", "single_threaded_blas"]
+__all__ = ["blas_libraries", "num_threads", "pool_map", "single_threaded_blas"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -220,6 +220,19 @@ class single_threaded_blas:  # noqa: N801 - a context manager, named for what it
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         _blas.release()
+
+
+def blas_libraries() -> list[str]:
+    """The BLAS libraries loaded here: name, version, the processor its kernels are for where it says, threads."""
+    from threadpoolctl import threadpool_info
+
+    found = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    return [
+        f"{one['internal_api']} {one['version'] or 'of unknown version'}"
+        + (f", kernels for {one['architecture']}" if one.get("architecture") else "")
+        + f", {one['num_threads']} {'thread' if one['num_threads'] == 1 else 'threads'}"
+        for one in found
+    ]
 
 
 def _after_fork_in_child() -> None:

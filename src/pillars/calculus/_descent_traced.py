@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 from pillars.backends import (
@@ -216,9 +217,13 @@ class _Program:
 
     def run(self, carry: _Carry, given: Given, length: int) -> tuple[_Carry, Any]:
         """`length` steps, and the history's rows of them, (length, 3)."""
-        xp = self.xp
         if not length:
-            return carry, xp.zeros((0, 3), dtype=self.dtype)
+            return carry, self.xp.zeros((0, 3), dtype=self.dtype)
+        with nullcontext() if self.plan.batch_size else self.home.held(given.data):
+            return self._loop(carry, given, length)
+
+    def _loop(self, carry: _Carry, given: Given, length: int) -> tuple[_Carry, Any]:
+        xp = self.xp
         nothing = xp.full((3,), xp.nan, dtype=self.dtype)
         if self.whole_length:
 
@@ -233,7 +238,7 @@ class _Program:
         def proceed(state: Any) -> Any:
             carry, rows, place = state
             after, row = self._step(carry, given)
-            return after, rows.at[place].set(row), place + 1
+            return after, rows.at[place].set(row, mode="promise_in_bounds"), place + 1
 
         rows = xp.full((length, 3), xp.nan, dtype=self.dtype)
         carry, rows, _ = self.home.while_loop(
@@ -247,11 +252,11 @@ class _Program:
         xp, dtype = self.xp, self.dtype
         batch, order = self._batch(carry, given)
         value, grads = self.evaluate(carry.params, batch)
-        norm = self._norm(grads)
+        norm, sound = self._norm(grads, carry.params)
         code = xp.where(xp.isfinite(norm), self._whole(RUNNING), self._whole(GRADIENT_BROKE))
         if given.tolerance is not None:
             code = xp.where(norm <= given.tolerance, self._whole(CONVERGED), code)
-        sound = xp.isfinite(value) & self._finite(carry.params)
+        sound = sound & xp.isfinite(value)
         code = xp.where(sound, code, self._broke(carry))
         monitor = carry.monitor
         if monitor is not None:
@@ -264,10 +269,11 @@ class _Program:
             grads = tree_map(lambda g: g * xp.astype(factor, g.dtype), grads)
         made = self.plan.optimizer.update(grads, carry.state, carry.params)
         stay = self._choose(sound, carry.params, carry.previous)
+        # where the descent ends here, nobody asks for the previous parameters or the state again
         after = _Carry(
             self._choose(go, made.params, stay),
-            self._choose(go, carry.params, stay),
-            self._choose(go, made.state, carry.state),
+            carry.params,
+            made.state,
             order,
             monitor,
             xp.where(go, carry.step + 1, carry.step),
@@ -276,13 +282,21 @@ class _Program:
         row = xp.stack([xp.astype(x, dtype) for x in (value, made.learning_rate, norm)])
         return after, xp.where(go, row, xp.full_like(row, xp.nan))
 
-    def _norm(self, grads: Any) -> Any:
-        """The gradient's norm, by a plain sum of squares where that neither overflows nor underflows."""
-        xp, leaves = self.xp, tree_leaves(grads)
-        wides = [xp.astype(wide(xp, g), self.dtype) for g in leaves]
-        total = sum((xp.sum(g * g) for g in wides), start=xp.zeros((), dtype=self.dtype))
-        plain = (total > _TINY) & xp.isfinite(total)
-        return self.home.cond(plain, lambda: xp.sqrt(total), lambda: norm_of_leaves(xp, leaves, self.dtype))
+    def _norm(self, grads: Any, params: Any) -> tuple[Any, Any]:
+        """The gradient's norm, and whether the parameters are finite.
+
+        By one sum of squares, where that neither overflows nor underflows: parameters that are not finite make it NaN.
+        """
+        xp, leaves, total = self.xp, tree_leaves(grads), self.xp.zeros((), dtype=self.dtype)
+        for g, p in zip(leaves, tree_leaves(params), strict=True):
+            square = xp.astype(wide(xp, g), self.dtype) ** 2
+            total = total + xp.sum(xp.where(xp.isfinite(p), square, xp.full_like(square, xp.nan)))
+        found: tuple[Any, Any] = self.home.cond(
+            (total > _TINY) & xp.isfinite(total),
+            lambda: (xp.sqrt(total), xp.asarray(True)),
+            lambda: (norm_of_leaves(xp, leaves, self.dtype), self._finite(params)),
+        )
+        return found
 
     def _batch(self, carry: _Carry, given: Given) -> tuple[Any, Any]:
         """The step's data, and the epoch's order of the rows."""
@@ -302,7 +316,7 @@ class _Program:
         sound = xp.isfinite(value) & self._finite(carry.params)
         code = carry.code
         if given.tolerance is not None:
-            norm = self._norm(self.evaluate(carry.params, given.data)[1])
+            norm, _ = self._norm(self.evaluate(carry.params, given.data)[1], carry.params)
             code = xp.where(running & (norm <= given.tolerance), self._whole(CONVERGED), code)
         back = running & ~sound
         code = xp.where(back, self._broke(carry), code)

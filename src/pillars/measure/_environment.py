@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-from pillars.backends import num_threads
+from pillars.backends import blas_libraries, num_threads
 
 __all__ = ["Environment", "environment"]
 
@@ -20,6 +20,7 @@ _VARIABLES = (
     "PILLARS_NUM_THREADS",
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
+    "OPENBLAS_CORETYPE",
     "MKL_NUM_THREADS",
     "JAX_PLATFORMS",
     "JAX_ENABLE_X64",
@@ -38,6 +39,8 @@ class Environment(NamedTuple):
     commit : of the git tree that the package runs from, "+" where files differ from it; None outside one.
     python, system, cpu, cores, threads : the interpreter, the machine, the processors it may use, pillars' threads.
     load : processes that wanted a core, averaged over the minute before; None where the system does not say.
+    blas : the BLAS libraries, with the processor that their kernels are for: one that a library does not know runs an
+        older one's, at half its speed or less.
     packages : distribution -> version, those installed.
     variables : environment variables that change speed or precision, those set.
     """
@@ -50,6 +53,7 @@ class Environment(NamedTuple):
     cores: int
     threads: int
     load: float | None
+    blas: list[str]
     packages: dict[str, str]
     variables: dict[str, str]
 
@@ -65,6 +69,7 @@ def environment() -> Environment:
         cores=_cores(),
         threads=num_threads(),
         load=_load(),
+        blas=blas_libraries(),
         packages=_versions(),
         variables={name: os.environ[name] for name in _VARIABLES if name in os.environ},
     )

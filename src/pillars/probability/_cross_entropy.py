@@ -157,8 +157,9 @@ def _(logits: Any, labels: Any, /, *, reduction: str, label_smoothing: Any, temp
 
 @cross_entropy.forward
 def _(logits: Any, labels: Any, /, *, reduction: str, label_smoothing: Any, temperature: Any) -> Any:
-    losses, z, log_sum = _losses(logits, labels, label_smoothing, temperature)
-    return _reduce(namespace(logits), losses, reduction), (z, log_sum)
+    losses, z, _, sums = _losses(logits, labels, label_smoothing, temperature)
+    xp = namespace(logits)
+    return _reduce(xp, losses, reduction), (z, xp.log(sums))
 
 
 @cross_entropy.vjp
@@ -182,7 +183,7 @@ def _(
     g = g[..., None]  # (..., 1), or (1,) for all samples alike
     dlogits = dlabels = dsmoothing = dtemperature = None
     if needs.logits or needs.temperature:
-        dz = g * _slope(z, log_sum, labels, label_smoothing)
+        dz = g * _slope(xp.exp(z - log_sum[..., None]), labels, label_smoothing)
         dlogits = dz / temperature
         if needs.temperature:
             dtemperature = -xp.sum(dz * finite_logits(z)) / temperature
@@ -207,15 +208,14 @@ def _(
     temperature: Any,
 ) -> Any:
     xp = namespace(logits)
-    _, z, log_sum = _losses(logits, labels, label_smoothing, temperature)
+    _, z, e, sums = _losses(logits, labels, label_smoothing, temperature)
+    log_sum = xp.log(sums)
+    slope = _slope(e / sums[..., None], labels, label_smoothing)
     losses = xp.zeros_like(log_sum)
     if tangents.logits is not None:
-        losses = (
-            losses
-            + xp.sum(_slope(z, log_sum, labels, label_smoothing) * tangents.logits, axis=-1) / temperature
-        )
+        losses = losses + xp.sum(slope * tangents.logits, axis=-1) / temperature
     if tangents.temperature is not None:
-        along = xp.sum(_slope(z, log_sum, labels, label_smoothing) * finite_logits(z), axis=-1)
+        along = xp.sum(slope * finite_logits(z), axis=-1)
         losses = losses - along * (tangents.temperature / temperature)
     if tangents.labels is not None:
         surprise = _weighted(xp, _targets(labels, z, label_smoothing), log_sum[..., None] - z)
@@ -225,16 +225,24 @@ def _(
     return _reduce(xp, losses, reduction)
 
 
-def _losses(logits: Any, labels: Any, smoothing: Any, temperature: Any) -> tuple[Any, Any, Any]:
-    """Each sample's loss, its shifted and tempered logits z, and log Σ exp z."""
+def _losses(logits: Any, labels: Any, smoothing: Any, temperature: Any) -> tuple[Any, Any, Any, Any]:
+    """Each sample's loss, its shifted and tempered logits z, exp z and Σ exp z."""
     xp = namespace(logits)
     z = tempered(logits, -1, temperature)
-    log_sum = xp.log(xp.sum(xp.exp(z), axis=-1))
+    e = xp.exp(z)
+    sums = xp.sum(e, axis=-1)
     if dtype_kind(labels.dtype) == "integer":
-        own, even = _own(xp, z, labels), _even(xp, z, smoothing)
-        return log_sum - (1 - smoothing) * own - smoothing * even, z, log_sum
+        sums = xp.where(
+            _known(xp, labels, z)[2], sums, xp.full_like(sums, xp.nan)
+        )  # and all that is made of it
+    log_sum = xp.log(sums)
+    if dtype_kind(labels.dtype) == "integer":
+        own = _own(xp, z, labels)
+        if isinstance(smoothing, float) and smoothing == 0.0:  # the usual, and a pass less
+            return log_sum - own, z, e, sums
+        return log_sum - (1 - smoothing) * own - smoothing * _even(xp, z, smoothing), z, e, sums
     q = _targets(labels, z, smoothing)
-    return xp.sum(q * _weighted(xp, q, log_sum[..., None] - z), axis=-1), z, log_sum
+    return xp.sum(q * _weighted(xp, q, log_sum[..., None] - z), axis=-1), z, e, sums
 
 
 def _known(xp: Any, labels: Any, z: Any) -> tuple[Any, Any, Any]:
@@ -267,17 +275,15 @@ def _weighted(xp: Any, q: Any, surprise: Any) -> Any:
     return xp.where((q == 0) & (surprise == xp.inf), xp.zeros_like(surprise), surprise)
 
 
-def _slope(z: Any, log_sum: Any, labels: Any, smoothing: Any) -> Any:
-    """The gradient of each sample's loss in its z: p·Σq − q."""
-    xp = namespace(z)
-    p = xp.exp(z - log_sum[..., None])
+def _slope(p: Any, labels: Any, smoothing: Any) -> Any:
+    """The gradient of each sample's loss in its z, from its probabilities: p·Σq − q."""
+    xp = namespace(p)
     if dtype_kind(labels.dtype) != "integer":
-        q = _targets(labels, z, smoothing)
+        q = _targets(labels, p, smoothing)
         return p * xp.sum(q, axis=-1, keepdims=True) - q
-    labels, classes, known = _known(xp, labels, z)
-    own = xp.where(known, xp.ones_like(log_sum), xp.full_like(log_sum, xp.nan)) * (1 - smoothing)
-    mine = (labels[..., None] == classes) | ~known[..., None]
-    return p - xp.where(mine, own[..., None], xp.zeros_like(p)) - smoothing / z.shape[-1]
+    labels, classes, _ = _known(xp, labels, p)
+    mine = xp.astype(labels[..., None] == classes, p.dtype)
+    return p - (1 - smoothing) * mine - smoothing / p.shape[-1]
 
 
 def _smoothing_slope(z: Any, log_sum: Any, labels: Any, smoothing: Any) -> Any:

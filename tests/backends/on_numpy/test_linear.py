@@ -1,4 +1,4 @@
-"""The linear layer's kernel: bias and activation where the product stands, on any threads."""
+"""The linear layer's kernels: bias and activation where the product stands, on any threads; value and pullback."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from pillars import explain
 from pillars.backends import Draw
 from pillars.backends.on_numpy import _blocks
 from pillars.backends.on_numpy import linear as module
+from pillars.backends.on_numpy.linear import linear_and_pullback
+from pillars.calculus import value_and_grad
 from pillars.layers import linear
 from pillars.layers._activations import ACTIVATIONS
 
 NAMED = (None, *ACTIVATIONS)
+RECORD = linear.record
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -64,3 +67,52 @@ def test_what_it_serves() -> None:
     assert explain(linear, x, w, b).kernel == "on_numpy.linear:linear"
     assert explain(linear, x, w, activation="relu").kernel == "on_numpy.linear:linear"
     assert "a product alone is BLAS's" in explain(linear, x, w).reason
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(4,), (1, 4), (7, 4), (2, 3, 4), (0, 4)], ids=str)
+@pytest.mark.parametrize("biased", [True, False])
+def test_it_gives_what_the_rule_gives(draw: Draw, shape: tuple[int, ...], dtype: str, biased: bool) -> None:
+    x, weight, bias, g = (draw.normal(*s) for s in (shape, (4, 3), (3,), (*shape[:-1], 3)))
+    needs = RECORD.needs(True, True, biased)
+    narrow = [a.astype(dtype) for a in (x, weight, bias, g)]
+    kept = [a.copy() for a in narrow]
+    y, pullback = linear_and_pullback(
+        *narrow[:2], narrow[2] if biased else None, activation=None, needs=needs
+    )
+    found = pullback(narrow[3])
+    true, residuals = RECORD.rules.forward(x, weight, bias if biased else None, activation=None)
+    expected = RECORD.rules.vjp(
+        g, true, x, weight, bias if biased else None, activation=None, needs=needs, residuals=residuals
+    )
+    eps = float(np.finfo(dtype).eps)
+    for a, b in zip((y, *found), (true, *expected), strict=True):
+        if b is None:
+            assert a is None
+            continue
+        assert (a.dtype, a.shape) == (dtype, b.shape)
+        # inner products of at most 8 numbers, drawn to float64: their rounding, and that of the inputs
+        assert np.allclose(a, b, rtol=0, atol=32 * eps * (1 + np.max(np.abs(b), initial=0.0)))
+    for a, b in zip(narrow, kept, strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_what_is_not_needed_is_not_computed() -> None:
+    x, weight, bias = np.ones((2, 4)), np.ones((4, 3)), np.ones(3)
+    for wanted in np.ndindex(2, 2, 2):
+        _, pullback = linear_and_pullback(x, weight, bias, activation=None, needs=RECORD.needs(*wanted))
+        assert [found is not None for found in pullback(np.ones((2, 3)))] == [bool(one) for one in wanted]
+
+
+def test_a_gradient_goes_through_it_unless_an_activation_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*args: Any, **options: Any) -> Any:
+        raise AssertionError("the rule ran, not the kernel")
+
+    monkeypatch.setattr(RECORD.rules, "forward", refused)
+    x, weight, bias = np.ones((2, 4)), np.full((4, 3), 0.5), np.zeros(3)
+    value, found = value_and_grad(lambda w: linear(x, w, bias).sum())(weight)
+    assert value == 12.0
+    assert np.array_equal(found, np.full((4, 3), 2.0))
+    assert (
+        linear_and_pullback(x, weight, bias, activation="relu", needs=RECORD.needs(True, True, True)) is None
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar, cast
 
 import jax
@@ -16,6 +17,7 @@ from pillars.backends._operation import choose
 from pillars.backends._protocol import Backend
 from pillars.backends._run import narrow, one_device
 from pillars.backends.on_jax._derivatives import with_rules
+from pillars.backends.on_jax.linear import held
 
 __all__ = ["JaxBackend"]
 
@@ -142,6 +144,9 @@ class JaxBackend(Backend):
                 raise
 
         return run
+
+    def held(self, tree: Any) -> AbstractContextManager[Any]:
+        return held(tree)
 
     def jit(self, f: Callable[..., Any]) -> Callable[..., Any]:
         return cast("Callable[..., Any]", jax.jit(f))

@@ -7,6 +7,7 @@ breaks jvp-of-grad. They take dynamic values alone; statics are closed over, and
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import NoneType
 from typing import Any, cast
 
 import jax
@@ -21,29 +22,17 @@ def with_rules(record: Any, values: list[Any], function: Callable[..., Any]) -> 
     """`function` of all values in parameter order, differentiated by the rule that the record asks for."""
     if record.jax_derivative == "body":
         return lambda given: _call(record, given, function)
-    dynamic = tuple(p for p in record.differentiable if values[p.position] is not None)
+    # a Python float in somebody's trace is a constant, which the compiler folds; as an argument it would be none
+    dynamic = tuple(p for p in record.differentiable if not isinstance(values[p.position], float | NoneType))
     fixed = [None if p in dynamic else values[p.position] for p in record.parameters]
-    key = (record.jax_derivative, function, tuple(p.position for p in dynamic), _static_key(record, fixed))
-    if key not in record.cache:
-        build = _custom_jvp if record.jax_derivative == "jvp" else _custom_vjp
-        record.cache[key] = build(record, function, dynamic, fixed)
-    made = record.cache[key]
-    # custom rules see arrays alone: a Python float would lose its weak type inside
-    given_dtypes = [values[p.position].dtype for p in record.arrays if values[p.position] is not None]
-    floats = [dtype for dtype in given_dtypes if jnp.issubdtype(dtype, jnp.floating)]
-    dtype = jnp.result_type(*floats) if floats else jnp.result_type(float)  # never that of labels or keys
-    return lambda given: made(
-        *[
-            jnp.asarray(given[p.position], dtype)
-            if isinstance(given[p.position], float)
-            else given[p.position]
-            for p in dynamic
-        ]
-    )
-
-
-def _static_key(record: Any, fixed: list[Any]) -> tuple[Any, ...]:
-    return tuple(fixed[p.position] for p in record.statics)
+    build = _custom_jvp if record.jax_derivative == "jvp" else _custom_vjp
+    if any(isinstance(fixed[p.position], float) and fixed[p.position] != p.default for p in record.numbers):
+        made = build(record, function, dynamic, fixed)  # not kept: the cache would grow with the values
+    else:
+        statics = tuple(fixed[p.position] for p in record.statics)
+        key = (record.jax_derivative, function, tuple(p.position for p in dynamic), statics)
+        made = record.cache.get(key) or record.cache.setdefault(key, build(record, function, dynamic, fixed))
+    return lambda given: made(*[given[p.position] for p in dynamic])
 
 
 def _call(record: Any, values: list[Any], function: Callable[..., Any], **extra: Any) -> Any:
@@ -67,9 +56,11 @@ def _custom_jvp(
         return _call(record, _fill(fixed, dynamic, given), function)
 
     wrapped = jax.custom_jvp(primal)
+    # beside its derivative a value is the body's: what the rule computes again, the compiler finds there already
+    beside = wrapped if function is record.body else _custom_jvp(record, record.body, dynamic, fixed)
 
     def tangent(primals: Any, tangents: Any) -> Any:
-        y = wrapped(*primals)
+        y = beside(*primals)
         by_name = {
             p.name: (
                 None if isinstance(t, SymbolicZero) or getattr(t, "dtype", None) == jax.dtypes.float0 else t

@@ -9,6 +9,7 @@ KERNELS: dict[str, str] = {
     "algorithms.attention_backward": "attention:attention_backward",
     "algorithms.attention_forward": "attention:attention_forward",
     "layers.layer_norm": "layer_norm:layer_norm",
+    "layers.linear": "linear:linear",
     "layers.rms_norm": "layer_norm:rms_norm",
     "layers.scatter_rows": "embedding:scatter_rows",
     "linalg.mean_covariance": "covariance:mean_covariance",

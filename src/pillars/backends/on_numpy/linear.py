@@ -8,20 +8,40 @@ from typing import Any
 import numpy as np
 
 from pillars.backends._kernels import kernel
-from pillars.backends._record import records
+from pillars.backends._registry import load
 from pillars.backends.on_numpy._blocks import by_blocks
 
-__all__ = ["linear"]
+__all__ = ["linear", "linear_and_pullback"]
 
 _BLOCK = 2**16  # elements: gelu and the sigmoids make several temporaries of that size
-_HOMES = {"relu": "layers.relu", "tanh": "layers.tanh", "sigmoid": "probability.sigmoid"}
 
 
 def _more_than_a_product(x: Any, weight: Any, bias: Any, /, *, activation: str | None) -> str | None:
     return "a product alone is BLAS's" if bias is None and activation is None else None
 
 
-@kernel(eligible=_more_than_a_product)
+@kernel()
+def linear_and_pullback(x: Any, weight: Any, bias: Any, /, *, activation: str | None, needs: Any) -> Any:
+    """The affine map with its bias added in place, and its pullback; None where an activation follows."""
+    if activation is not None:
+        return None
+    y = np.asarray(np.matmul(x, weight))
+    if bias is not None:
+        np.add(y, bias, y)
+    features, made = weight.shape
+
+    def pullback(g: Any) -> Any:
+        rows = g.reshape(-1, made)
+        return (
+            np.matmul(g, weight.T) if needs.x else None,
+            np.matmul(x.reshape(-1, features).T, rows) if needs.weight else None,
+            np.add.reduce(rows, 0) if needs.bias else None,
+        )
+
+    return y, pullback
+
+
+@kernel(eligible=_more_than_a_product, pullback=linear_and_pullback)
 def linear(x: Any, weight: Any, bias: Any, /, *, activation: str | None) -> Any:
     """Bias and activation where the product stands."""
     y = np.matmul(x, weight)
@@ -37,7 +57,7 @@ def linear(x: Any, weight: Any, bias: Any, /, *, activation: str | None) -> Any:
         elif activation == "tanh":
             np.tanh(z, out=z)
         elif activation is not None:
-            z[...] = records()[_HOMES.get(activation, f"layers.{activation}")].function(z)
+            z[...] = load("pillars.layers._activations:ACTIVATIONS")[activation](z)
 
     by_blocks(rows.shape[0], length, work, block=_BLOCK)
     return y
