@@ -293,7 +293,7 @@ def test_the_quick_bench_whole_as_a_process() -> None:
     found = json.loads(done.stdout)
     states = available()
     ran = [name for name, state in states.items() if state.usable]
-    assert found["schema"] == "pillars.bench/1"
+    assert found["schema"] == "pillars.bench/2"
     counted = {
         "samples",
         "inner",

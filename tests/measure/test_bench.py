@@ -38,7 +38,9 @@ def test_everything_is_there_and_becomes_json() -> None:
     assert found.seconds > 0
     plain = json.loads(as_json(found))
     assert plain["operations"][0]["steady"]["median"] > 0
-    assert plain["schema"] == "pillars.bench/1"
+    assert plain["schema"] == "pillars.bench/2"
+    assert "cpu" in {limit["device"] for limit in plain["ceilings"]}
+    assert all(row["least"] > 0 for row in plain["operations"])
     assert plain["units"]["median"].startswith("seconds")
     assert plain["environment"]["date"] == found.environment.date
     fractions = [done for _, done in steps]

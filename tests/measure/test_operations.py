@@ -21,7 +21,17 @@ BACKENDS = [name for name, state in available().items() if state.usable]
 UNTIMED = Pace(rounds=0)
 SOFTMAX = ("softmax", "log_softmax", "logsumexp", "cross_entropy")
 ACTIVATIONS = ("relu", "leaky_relu", "gelu", "silu", "tanh")
-TENANTS = (*SOFTMAX, "sigmoid", "log_sigmoid", "linear", *ACTIVATIONS, "mean_squared_error")
+LAYERS = ("layer_norm", "rms_norm", "embedding")
+TENANTS = (
+    *SOFTMAX,
+    "sigmoid",
+    "log_sigmoid",
+    "linear",
+    *ACTIVATIONS,
+    "mean_squared_error",
+    *LAYERS,
+    "attention",
+)
 SMALL = {load.name: load for load, _ in zip(workloads(quick=True), TENANTS, strict=False)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 from pillars._typing import AnyArray, Array, Number
@@ -11,7 +12,7 @@ from pillars.algorithms._attention_passes import (
     queries_keys_and_values,
 )
 from pillars.algorithms._attention_scores import check, exponentials, finite, gradients, scores, stacked
-from pillars.backends import Call, Draw, dtype_kind, namespace, operation
+from pillars.backends import Call, Draw, Flops, dtype_kind, namespace, operation
 
 __all__ = ["attention", "attention_weights"]
 
@@ -109,6 +110,20 @@ def attention(
 @attention.check
 def _(q: Any, k: Any, v: Any, /, *, mask: Any, causal: bool, query_offset: Any, scale: Any) -> None:
     check("attention", q, k, v, mask, query_offset, scale)
+
+
+@attention.flops
+def _(q: Any, k: Any, v: Any, /, *, mask: Any, causal: bool, query_offset: Any, scale: Any) -> Flops:
+    """For each pair that is seen: scores, four operations to the weights, values; a mask's pairs are all counted.
+
+    The gradient has the scores again, their exponentials, dv, dp and two operations to ds, dq, dk.
+    """
+    *lead, lq, d = q.shape
+    lk, dv = v.shape[-2:]
+    offset = int(query_offset)
+    pairs = prod(lead) * (sum(min(max(i + 1 + offset, 0), lk) for i in range(lq)) if causal else lq * lk)
+    value = pairs * (2 * d + 4 + 2 * dv)
+    return Flops(value, value + pairs * (2 * d + 2 + 2 * dv + 2 * dv + 2 + 2 * d + 2 * d))
 
 
 @attention.forward

@@ -6,6 +6,7 @@ from pillars.backends._boundary import common_backend
 from pillars.backends._capabilities import Capability, capabilities, capability, require
 from pillars.backends._context import Choice, backend, chosen, use, using
 from pillars.backends._convert import asarray, move
+from pillars.backends._cost import Cost, Flops, call_cost, gradient_cost, per_entry
 from pillars.backends._derivative import forward_and_pullback
 from pillars.backends._domain import Call, Draw
 from pillars.backends._dtypes import dtype_kind, dtype_name, dtype_range, refuse_narrowing
@@ -34,8 +35,10 @@ __all__ = [
     "Call",
     "Capability",
     "Choice",
+    "Cost",
     "Draw",
     "Explanation",
+    "Flops",
     "Operation",
     "Parameter",
     "Procedure",
@@ -44,6 +47,7 @@ __all__ = [
     "available",
     "backend",
     "blas_libraries",
+    "call_cost",
     "capabilities",
     "capability",
     "chosen",
@@ -55,6 +59,7 @@ __all__ = [
     "fingerprint",
     "forced_kernels",
     "forward_and_pullback",
+    "gradient_cost",
     "host_number",
     "kernel",
     "kernel_table",
@@ -62,6 +67,7 @@ __all__ = [
     "namespace",
     "num_threads",
     "operation",
+    "per_entry",
     "plain_int",
     "pool_map",
     "procedure",

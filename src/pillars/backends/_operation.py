@@ -69,6 +69,10 @@ class Operation(Procedure[P, R_co], Protocol[P, R_co]):
         """Register the forward-mode derivative: ``(tangents, y, *arrays, **options) -> tangent of y``."""
         ...
 
+    def flops(self, rule: F) -> F:
+        """Register the count of floating operations: ``(*arrays, **options) -> Flops(value, gradient)``."""
+        ...
+
 
 def operation(
     *,
@@ -103,7 +107,7 @@ def operation(
         record.function = function
         function.record = record
         function.reference = _reference(record)
-        for rule in ("check", "check_values", "vjp", "forward", "jvp"):
+        for rule in ("check", "check_values", "vjp", "forward", "jvp", "flops"):
             setattr(function, rule, _registrar(record, rule))
         enlist(record)
         return cast("Operation[P, R]", function)

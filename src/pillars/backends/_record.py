@@ -40,9 +40,9 @@ class Parameter(NamedTuple):
 
 
 class Rules:
-    """What hangs on a body: its checks and its derivatives. Each is None until its decorator sets it."""
+    """What hangs on a body: checks, derivatives and a count of operations. Each is None until its decorator sets it."""
 
-    __slots__ = ("check", "check_values", "forward", "jvp", "vjp")
+    __slots__ = ("check", "check_values", "flops", "forward", "jvp", "vjp")
 
     def __init__(self) -> None:
         self.check: Callable[..., None] | None = None
@@ -50,6 +50,7 @@ class Rules:
         self.vjp: Callable[..., Any] | None = None
         self.forward: Callable[..., Any] | None = None
         self.jvp: Callable[..., Any] | None = None
+        self.flops: Callable[..., Any] | None = None
 
 
 class Record:
@@ -62,7 +63,7 @@ class Record:
     body : the specification, pure Array API.
     function : the public function.
     domain : draws valid inputs; see :class:`pillars.backends.Draw`.
-    rules : check, vjp, forward, jvp.
+    rules : check, check_values, vjp, forward, jvp, flops.
     half : "wide" (half precision is computed in float32 and rounded once) or "native".
     jax_derivative : "body" (JAX differentiates the body), "vjp" or "jvp" (the rule replaces it).
     kinks : whether the function has points without a derivative, which its domain avoids.

@@ -6,7 +6,7 @@ from math import pi, sqrt
 from typing import Any
 
 from pillars._typing import Array, Number
-from pillars.backends import Call, Draw, namespace, operation
+from pillars.backends import Call, Draw, Flops, namespace, operation, per_entry
 from pillars.probability import ndtr, sigmoid
 
 __all__ = ["ACTIVATIONS", "gelu", "leaky_relu", "pullback", "relu", "silu", "tanh"]
@@ -71,6 +71,9 @@ def relu(x: Array, /) -> Array:
     return namespace(x).maximum(x, 0.0)
 
 
+relu.flops(per_entry(1, 2))  # a comparison; another
+
+
 @relu.vjp
 def _(g: Any, y: Any, x: Any, /, *, needs: Any) -> Any:
     # x <= 0, not x > 0: where x is NaN the cotangent passes, and is not silently cut
@@ -116,6 +119,9 @@ def leaky_relu(x: Array, /, *, negative_slope: Number = 0.01) -> Array:
     array([-0.15,  0.  ,  2.  ])
     """
     return namespace(x).where(x > 0, x, negative_slope * x)
+
+
+leaky_relu.flops(per_entry(2, 4))  # a comparison and a product; the same
 
 
 @leaky_relu.vjp
@@ -169,6 +175,9 @@ def tanh(x: Array, /) -> Array:
     return namespace(x).tanh(x)
 
 
+tanh.flops(per_entry(1, 4))  # itself; then y², 1 − y², a product
+
+
 @tanh.vjp
 def _(g: Any, y: Any, x: Any, /, *, needs: Any) -> Any:
     return (g * ((1 - y) * (1 + y)),)
@@ -213,6 +222,10 @@ def silu(x: Array, /) -> Array:
     array([-0.    , -0.2689,  0.    ,  0.7311])
     """
     return _above(x) * sigmoid(x)
+
+
+# the sigmoid and a product; then 1 − σ, a product, a sum, two products
+silu.flops(per_entry(5, 10))
 
 
 @silu.vjp
@@ -262,6 +275,16 @@ def gelu(x: Array, /, *, approximate: bool = False) -> Array:
     array([-0.1588,  0.8412])
     """
     return _above(x) * (sigmoid(_twice_u(_between(x))) if approximate else ndtr(x))
+
+
+@gelu.flops
+def _(x: Any, /, *, approximate: bool) -> Flops:
+    """x/√2, erf, 1 +, two products; then φ(x) (square, scaled, exponential, scaled), x·φ, the sum, a product.
+
+    By tanh: x² and x³, a·x³, x +, scaled, tanh, 1 +, two products; then x·u′ (3a·x², 1 +, x·, scaled), 1 − t², two
+    products, a sum, a half, a product.
+    """
+    return per_entry(9, 19)(x) if approximate else per_entry(5, 12)(x)
 
 
 @gelu.vjp

@@ -7,7 +7,7 @@ from typing import Any
 
 from pillars._errors import DTypeError, ShapeError
 from pillars._typing import AnyArray, Array, Name
-from pillars.backends import Call, Draw, dtype_kind, dtype_name, namespace, operation
+from pillars.backends import Call, Draw, Flops, dtype_kind, dtype_name, namespace, operation
 
 __all__ = ["embedding", "scatter_rows"]
 
@@ -106,6 +106,12 @@ def _(table: Any, indices: Any, /, *, name: str | None) -> None:
         f"{layer}: {where} is {worst}, expected the number of a row in [0, {v}) of the table of shape "
         f"{tuple(table.shape)} ({int(xp.count_nonzero(outside))} of {prod(indices.shape)} are outside). {remedy}"
     )
+
+
+@embedding.flops
+def _(table: Any, indices: Any, /) -> Flops:
+    """None; then every row of the cotangent is added to its own."""
+    return Flops(0, prod(indices.shape) * table.shape[1])
 
 
 @embedding.vjp

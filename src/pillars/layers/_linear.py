@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from math import prod
+from types import SimpleNamespace
 from typing import Any
 
 from pillars._errors import ShapeError
 from pillars._typing import After, Array, Name
-from pillars.backends import Call, Draw, namespace, operation
+from pillars.backends import Call, Draw, Flops, namespace, operation
 from pillars.layers._activations import ACTIVATIONS, pullback
 
 __all__ = ["linear"]
@@ -116,6 +117,20 @@ def _remedy(shape: tuple[int, ...], i: int, o: int) -> str:
     if len(shape) > 1 and prod(shape[1:]) == i:
         return f"Flatten each sample of x to {i} features."
     return f"The layer before must give {i} features, or this weight take {shape[-1]}."
+
+
+@linear.flops
+def _(x: Any, weight: Any, bias: Any, /, *, activation: str | None) -> Flops:
+    i, o = weight.shape
+    n = prod(x.shape[:-1])
+    extra = 0 if bias is None else n * o
+    value, gradient = 2 * n * i * o + extra, 6 * n * i * o + 2 * extra
+    if activation is None:
+        return Flops(value, gradient)
+    record = ACTIVATIONS[activation].record
+    positional, options = record.split(record.bind((SimpleNamespace(size=n * o),), {}))
+    z = record.rules.flops(*positional, **options)
+    return Flops(value + z.value, gradient + z.gradient)
 
 
 @linear.forward

@@ -7,7 +7,7 @@ from typing import Any
 
 from pillars._errors import DTypeError, ShapeError
 from pillars._typing import Array, Name, Number
-from pillars.backends import Call, Draw, namespace, operation
+from pillars.backends import Call, Draw, Flops, namespace, operation, per_entry
 
 __all__ = ["layer_norm", "rms_norm"]
 
@@ -96,6 +96,13 @@ def _(x: Any, weight: Any, /, *, axis: Any, epsilon: Any, name: str | None) -> N
     _check("rms_norm", name, x, axis, epsilon, weight=weight)
 
 
+@rms_norm.flops
+def _(x: Any, weight: Any, /, *, axis: Any, epsilon: Any) -> Flops:
+    """Square, sum, scaled; then ĝ·x̂, its sum, x̂·mean, a difference, scaled. A weight: once, then g·w, g·x̂, its sum."""
+    w = weight is not None
+    return per_entry(3 + w, 8 + 4 * w)(x)
+
+
 @rms_norm.vjp
 def _(g: Any, y: Any, x: Any, weight: Any, /, *, axis: Any, epsilon: Any, needs: Any) -> Any:
     dx, dweight, _, depsilon = _pullback(g, x, weight, axis, epsilon, needs, centred=False)
@@ -172,6 +179,13 @@ def _(x: Any, weight: Any, bias: Any, /, *, axis: Any, epsilon: Any, name: str |
     _check("layer_norm", name, x, axis, epsilon, weight=weight, bias=bias)
 
 
+@layer_norm.flops
+def _(x: Any, weight: Any, bias: Any, /, *, axis: Any, epsilon: Any) -> Flops:
+    """As rms_norm, with a sum and a difference more each way; a bias: once, then its sum."""
+    w, b = weight is not None, bias is not None
+    return per_entry(5 + w + b, 12 + 4 * w + 2 * b)(x)
+
+
 @layer_norm.vjp
 def _(g: Any, y: Any, x: Any, weight: Any, bias: Any, /, *, axis: Any, epsilon: Any, needs: Any) -> Any:
     return _pullback(g, x, weight, axis, epsilon, needs, centred=True)
@@ -229,8 +243,8 @@ def _remedy(parameter: str, got: tuple[int, ...], shape: tuple[int, ...], length
         return f"Reshape {parameter} to {lengths}."
     if len(got) == 1 == len(lengths) and got[0] in shape:
         other = shape.index(got[0])
-        turned = " or pass x.T," if len(shape) == 2 else ""
-        return f"If the features are on axis {other},{turned} say axis={other}."
+        turned = ", or pass x.T" if len(shape) == 2 else ""
+        return f"If the features are on axis {other}, say axis={other}{turned}."
     if len(got) > 1 and got == shape[-len(got) :]:
         return f"To normalise over the last {len(got)} axes, say axis={tuple(range(-len(got), 0))}."
     return f"The layer before must give {_words(got)} features, or this {parameter} have shape {lengths}."

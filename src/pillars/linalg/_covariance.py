@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from pillars._errors import ShapeError
 from pillars._typing import Array
-from pillars.backends import Call, Draw, backend, namespace, operation
+from pillars.backends import Call, Draw, Flops, backend, namespace, operation
 from pillars.reduce import fold, moments, row_blocks, serial, threaded
 
 __all__ = ["MeanCovariance", "mean_covariance"]
@@ -39,6 +39,14 @@ def _(x: Any, /) -> None:
             f"mean_covariance: x has shape {tuple(x.shape)}, expected (n, d) with n of at least 2: rows of d numbers. "
             "Use x[:, None] for one column."
         )
+
+
+@mean_covariance.flops
+def _(x: Any, /) -> Flops:
+    """Sum, difference, and the symmetric product's half; then a product by a (d, d) matrix, scaled and shifted."""
+    n, d = x.shape
+    value = 2 * n * d + n * d * (d + 1)
+    return Flops(value, value + 2 * n * d * d + 2 * n * d)
 
 
 @mean_covariance.vjp

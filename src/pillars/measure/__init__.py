@@ -5,6 +5,7 @@ from __future__ import annotations
 from pillars.measure._audit import Audit, AuditRow, AuditState, audit, run_audit
 from pillars.measure._bench import backend_states, run_bench
 from pillars.measure._capabilities import CapabilityRow, CapabilityTable, capability_table
+from pillars.measure._ceiling import Ceiling, measure_ceilings
 from pillars.measure._environment import Environment, environment
 from pillars.measure._interval import Proportion, wilson_interval
 from pillars.measure._job import run_job
@@ -32,6 +33,7 @@ __all__ = [
     "Candidate",
     "CapabilityRow",
     "CapabilityTable",
+    "Ceiling",
     "DataError",
     "Dataset",
     "Environment",
@@ -50,6 +52,7 @@ __all__ = [
     "first_call",
     "load_digits",
     "load_table",
+    "measure_ceilings",
     "race",
     "run_audit",
     "run_bench",

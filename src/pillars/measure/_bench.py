@@ -9,6 +9,7 @@ from typing import Any
 
 from pillars._errors import BackendError
 from pillars.backends import available
+from pillars.measure._ceiling import measure_ceilings
 from pillars.measure._environment import environment
 from pillars.measure._gradients import measure_gradient
 from pillars.measure._job import run_job
@@ -77,7 +78,7 @@ def run_bench(
     states = backend_states(backends)
     names = [state.name for state in states if state.ran]
     pace = Pace(rounds=1, samples=5, min_time=0.001, pause=0.01) if quick else Pace()
-    done, total = 0.0, 8.0 + WORKLOADS
+    done, total = 0.0, 10.0 + WORKLOADS
 
     def step(what: str, by: float = 0.0) -> None:
         nonlocal done
@@ -92,19 +93,22 @@ def run_bench(
         pause=pace.pause,
         progress=lambda what: step(what, 8.0 / (2 * len(names) + 1)),
     )
+    step("what the machine allows", 2.0)
+    ceilings = measure_ceilings(names, quick=quick)
     operations: list[OperationRow] = []
     gradients: list[GradientRow] = []
     for workload in workloads(quick=quick):
         step(f"{workload.name} {workload.shape}", 1.0)
-        operations += measure_operation(workload, names, pace)
+        operations += measure_operation(workload, names, pace, ceilings)
         if workload.size == "large" or not quick:
-            gradients += measure_gradient(workload, names, pace)
+            gradients += measure_gradient(workload, names, pace, ceilings)
     step("done")
     return Bench(
         schema=BENCH,
         quick=quick,
         environment=where,
         backends=states,
+        ceilings=ceilings,
         job=job,
         operations=tuple(operations),
         gradients=tuple(gradients),

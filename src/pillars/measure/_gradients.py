@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pillars.backends import backend, forward_and_pullback
+from pillars.backends import backend, forward_and_pullback, gradient_cost
 from pillars.calculus import vjp
+from pillars.measure._ceiling import Ceiling, ceiling_of
 from pillars.measure._parity import Pace, bound_of, one_line, relative_error, to_backend
 from pillars.measure._results import GradientRow, Side
 from pillars.measure._timing import Candidate, first_call, race
@@ -40,7 +41,9 @@ def autodiff_gradient(operation: Any, arrays: Sequence[Any], cotangent: Any) -> 
     return (y, *(found if isinstance(found, tuple) else (found,)))
 
 
-def measure_gradient(workload: Workload, names: Sequence[str], pace: Pace) -> list[GradientRow]:
+def measure_gradient(
+    workload: Workload, names: Sequence[str], pace: Pace, ceilings: Sequence[Ceiling] = ()
+) -> list[GradientRow]:
     """Both gradients of one workload on every named backend: a row each.
 
     The reference is the body in float64 on NumPy, differentiated automatically: the rule under test has no part in it.
@@ -70,6 +73,9 @@ def measure_gradient(workload: Workload, names: Sequence[str], pace: Pace) -> li
             name, _, method = key.partition("|")
             sides[name, method] = sides[name, method]._replace(steady=timing)
     dtype = str(workload.arrays[0].dtype)
+    # the value is of the arrays' dtype, and its shape is the cotangent's
+    cost = gradient_cost(operation.record, operation.record.bind(workload.arrays, {}), workload.cotangent)
+    ceilings_of = {name: ceiling_of(ceilings, name, dtype) for name in names}
     return [
         GradientRow(
             workload.name,
@@ -78,6 +84,9 @@ def measure_gradient(workload: Workload, names: Sequence[str], pace: Pace) -> li
             name,
             dtype,
             bounds[name],
+            cost.bytes,
+            cost.flops,
+            ceiling.seconds(cost) if (ceiling := ceilings_of[name]) else None,
             sides[name, "hand"],
             sides[name, "autodiff"],
         )

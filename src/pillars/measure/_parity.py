@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from pillars.backends import backend, explain
+from pillars.backends import backend, call_cost, explain
+from pillars.measure._ceiling import Ceiling, ceiling_of
 from pillars.measure._precision import SINGLE, product_precision
 from pillars.measure._results import OperationRow
 from pillars.measure._timing import Candidate, first_call, race
@@ -69,7 +70,9 @@ def to_backend(name: str, arrays: Sequence[Any]) -> tuple[tuple[Any, ...], float
     return tries[-1][0], sorted(seconds for _, seconds in tries)[1]
 
 
-def measure_operation(workload: Workload, names: Sequence[str], pace: Pace) -> list[OperationRow]:
+def measure_operation(
+    workload: Workload, names: Sequence[str], pace: Pace, ceilings: Sequence[Ceiling] = ()
+) -> list[OperationRow]:
     """One workload on every named backend: a row each. A backend that fails is a row with its reason."""
     xp = backend("numpy").xp
     operation = workload.operation
@@ -92,6 +95,9 @@ def measure_operation(workload: Workload, names: Sequence[str], pace: Pace) -> l
             None,
             None,
             None,
+            None,
+            None,
+            None,
             "",
         )
         try:
@@ -99,6 +105,8 @@ def measure_operation(workload: Workload, names: Sequence[str], pace: Pace) -> l
             candidate = Candidate(_call(operation, arrays), backend(name).synchronize)
             result, seconds = first_call(candidate)
             error = relative_error(backend(name).to_numpy(result), expected)
+            cost = call_cost(operation.record, operation.record.bind(arrays, {}), result)
+            ceiling = ceiling_of(ceilings, name, str(workload.arrays[0].dtype))
             rows[name] = blank._replace(
                 dtype=str(workload.arrays[0].dtype),
                 kernel=explain(operation, *arrays).kernel,
@@ -106,6 +114,9 @@ def measure_operation(workload: Workload, names: Sequence[str], pace: Pace) -> l
                 ok=error <= bound,
                 first=seconds,
                 transfer=transfer,
+                bytes=cost.bytes,
+                flops=cost.flops,
+                least=ceiling.seconds(cost) if ceiling else None,
             )
             candidates[name] = candidate
         except Exception as error:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from pillars.measure._ceiling import Ceiling
 from pillars.measure._environment import Environment
 from pillars.measure._interval import Proportion
 from pillars.measure._schema import BENCH_UNITS
@@ -114,6 +115,8 @@ class OperationRow(NamedTuple):
     bound : what rounding allows, from dtype, size and conditioning.
     transfer : seconds to bring the inputs from the host; None where they live there.
     first : seconds of the first call, compilation included; steady: afterwards.
+    bytes, flops : the least that must move and be computed; see :class:`pillars.backends.Cost`.
+    least : seconds that these take at the device's ceilings; None where those were not measured.
     failure : why it did not run; empty where it did.
     """
 
@@ -129,6 +132,9 @@ class OperationRow(NamedTuple):
     first: float | None
     transfer: float | None
     steady: Timing | None
+    bytes: float | None
+    flops: float | None
+    least: float | None
     failure: str
 
 
@@ -143,7 +149,12 @@ class Side(NamedTuple):
 
 
 class GradientRow(NamedTuple):
-    """An operation's gradient on one backend: the hand-derived one against automatic differentiation of the body."""
+    """An operation's gradient on one backend: the hand-derived one against automatic differentiation of the body.
+
+    Attributes
+    ----------
+    bytes, flops, least : as of an OperationRow, for value and gradient together.
+    """
 
     operation: str
     size: str
@@ -151,6 +162,9 @@ class GradientRow(NamedTuple):
     backend: str
     dtype: str
     bound: float
+    bytes: float
+    flops: float
+    least: float | None
     hand: Side
     autodiff: Side
 
@@ -161,6 +175,7 @@ class Bench(NamedTuple):
     Attributes
     ----------
     schema : of the JSON; it changes when a reader of the old one would break.
+    ceilings : what each device copies and multiplies at best, measured in this run.
     units : field -> unit, for the numbers in the JSON.
     """
 
@@ -168,6 +183,7 @@ class Bench(NamedTuple):
     quick: bool
     environment: Environment
     backends: tuple[BackendState, ...]
+    ceilings: tuple[Ceiling, ...]
     job: Job
     operations: tuple[OperationRow, ...]
     gradients: tuple[GradientRow, ...]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["AUDIT", "AUDIT_UNITS", "BACKENDS", "BENCH", "BENCH_UNITS", "CAPABILITIES"]
 
-BENCH = "pillars.bench/1"
+BENCH = "pillars.bench/2"
 AUDIT = "pillars.audit/1"
 BACKENDS = "pillars.backends/1"
 CAPABILITIES = "pillars.capabilities/1"
@@ -31,6 +31,11 @@ BENCH_UNITS = {
     "learning_rate": "1/L",
     "error": _RELATIVE,
     "bound": f"{_RELATIVE}: what rounding allows",
+    "bytes": "bytes that must move: each input once, each result once",
+    "flops": "floating operations of the textbook's algorithm",
+    "least": "seconds: the larger of bytes/bandwidth and flops/rate at the device's ceilings; null where not measured",
+    "bandwidth": "bytes a second, of a copy: those read and those written",
+    "rate": "floating operations a second, of a square matrix product",
 }
 AUDIT_UNITS = {
     "error": "relative to the derivative, no unit; taylor: how far the remainder's order is below 2",

@@ -9,9 +9,10 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from pillars.algorithms import attention
 from pillars.backends import Operation, backend
 from pillars.calculus import mean_squared_error
-from pillars.layers import gelu, leaky_relu, linear, relu, silu, tanh
+from pillars.layers import embedding, gelu, layer_norm, leaky_relu, linear, relu, rms_norm, silu, tanh
 from pillars.probability import cross_entropy, log_sigmoid, log_softmax, logsumexp, sigmoid, softmax
 
 __all__ = ["WORKLOADS", "Workload", "workloads"]
@@ -53,7 +54,7 @@ def workloads(*, quick: bool = False, rng: int = 0) -> Iterator[Workload]:
     quick : smaller "large" sizes.
     rng : seed of the inputs.
     """
-    sizes = {"small": _Sizes(64, 10, 64, 64, 10), "large": _Sizes(*(_QUICK if quick else _LARGE))}
+    sizes = {"small": _SMALL, "large": _QUICK if quick else _LARGE}
     for size, numbers in sizes.items():
         for operation, make in _TENANTS:
             draw = backend("numpy").xp.random.default_rng(rng)
@@ -66,10 +67,15 @@ class _Sizes(NamedTuple):
     batch: int
     inputs: int
     outputs: int
+    vocabulary: int
+    heads: int
+    length: int
+    width: int
 
 
-_LARGE = (2048, 1024, 1024, 1024, 1024)
-_QUICK = (1024, 1024, 512, 512, 512)
+_SMALL = _Sizes(64, 10, 64, 64, 10, 100, 4, 64, 16)
+_LARGE = _Sizes(2048, 1024, 1024, 1024, 1024, 16384, 8, 1024, 64)
+_QUICK = _Sizes(1024, 1024, 512, 512, 512, 4096, 8, 512, 64)
 
 # shape, arrays, cotangent, condition, gradient_condition, product_condition
 _Made = tuple[str, tuple[Any, ...], Any, float, float, float]
@@ -124,6 +130,44 @@ def _linear(draw: Any, sizes: _Sizes) -> _Made:
     return shape, (x, weight, bias), _normal(draw, batch, outputs), 8.0, 8.0 + longest, longest
 
 
+def _layer_norm(draw: Any, sizes: _Sizes) -> _Made:
+    x = _normal(draw, sizes.rows, sizes.columns, scale=3.0)
+    weight, bias = 1 + _normal(draw, sizes.columns, scale=0.1), _normal(draw, sizes.columns)
+    # two sums of k terms and a root; backwards two more, and sums over all rows for the parameters
+    condition = 16 + 2 * math.sqrt(sizes.columns)
+    arrays = (x, weight, bias)
+    return (
+        _by(x.shape),
+        arrays,
+        _normal(draw, *x.shape),
+        condition,
+        4 * condition + math.sqrt(sizes.rows),
+        0.0,
+    )
+
+
+def _rms_norm(draw: Any, sizes: _Sizes) -> _Made:
+    shape, (x, weight, _), *rest = _layer_norm(draw, sizes)
+    return shape, (x, weight), *rest
+
+
+def _embedding(draw: Any, sizes: _Sizes) -> _Made:
+    table = _normal(draw, sizes.vocabulary, sizes.width)
+    indices = draw.integers(0, sizes.vocabulary, sizes.rows).astype("int32")
+    shape = f"{_by(table.shape)} at {sizes.rows}"
+    # rows are copied; backwards those of a token are added up, and no token comes often
+    return shape, (table, indices), _normal(draw, sizes.rows, sizes.width), 0.0, 32.0, 0.0
+
+
+def _attention(draw: Any, sizes: _Sizes) -> _Made:
+    q, k, v = (_normal(draw, sizes.heads, sizes.length, sizes.width) for _ in range(3))
+    # a score is a product of d terms of norm √d each, over √d; its error enters the exponential as it is
+    scores = (q @ k.swapaxes(-1, -2)) / math.sqrt(sizes.width)
+    condition = 8 + 2 * float(scores.max() - scores.min()) + math.sqrt(sizes.length)
+    products = 2 * float(abs(scores).max()) + math.sqrt(sizes.width)
+    return _by(q.shape), (q, k, v), _normal(draw, *q.shape), condition, 4 * condition, 4 * products
+
+
 def _mean_squared_error(draw: Any, sizes: _Sizes) -> _Made:
     prediction, target = (_normal(draw, sizes.rows, sizes.columns) for _ in range(2))
     # terms of one sign: a plain running sum of m terms is off by √m roundings; subtraction, square and division add few
@@ -154,5 +198,9 @@ _TENANTS: tuple[tuple[Operation[..., Any], Callable[[Any, _Sizes], _Made]], ...]
     (silu, _elementwise),
     (tanh, _elementwise),
     (mean_squared_error, _mean_squared_error),
+    (layer_norm, _layer_norm),
+    (rms_norm, _rms_norm),
+    (embedding, _embedding),
+    (attention, _attention),
 )
 WORKLOADS = 2 * len(_TENANTS)  # a small and a large one each

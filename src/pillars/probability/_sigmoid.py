@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pillars._typing import Array
-from pillars.backends import Call, Draw, namespace, operation
+from pillars.backends import Call, Draw, namespace, operation, per_entry
 
 __all__ = ["log_sigmoid", "sigmoid"]
 
@@ -60,6 +60,10 @@ def sigmoid(x: Array, /) -> Array:
     return xp.where(x < 0, e, xp.ones_like(e)) / (1 + e)
 
 
+# sign, exponential, sum, quotient; then 1 − y, two products
+sigmoid.flops(per_entry(4, 7))
+
+
 @sigmoid.vjp
 def _(g: Any, y: Any, x: Any, /, *, needs: Any) -> Any:
     return (g * y * sigmoid(-x),)
@@ -106,6 +110,10 @@ def log_sigmoid(x: Array, /) -> Array:
     """
     xp = namespace(x)
     return xp.minimum(x, xp.zeros_like(x)) - xp.log1p(xp.exp(-xp.abs(x)))
+
+
+# |x|, sign, exponential, log1p, minimum, difference; then the sigmoid of −x, a product
+log_sigmoid.flops(per_entry(6, 11))
 
 
 @log_sigmoid.vjp

@@ -6,7 +6,7 @@ from typing import Any
 
 from pillars._errors import DTypeError, ShapeError
 from pillars._typing import Array, Number
-from pillars.backends import Call, Draw, dtype_name, namespace, operation
+from pillars.backends import Call, Draw, dtype_name, namespace, operation, per_entry
 
 __all__ = ["log_softmax", "logsumexp", "softmax"]
 
@@ -153,6 +153,10 @@ def _(x: Any, /, *, axis: int, temperature: Any) -> None:
     check_temperature("softmax", temperature, x)
 
 
+# maximum, difference, exponential, sum, quotient; then g·y, its sum, a difference, a product
+softmax.flops(per_entry(5, 9))
+
+
 @softmax.vjp
 def _(g: Any, y: Any, x: Any, /, *, axis: int, temperature: Any, needs: Any) -> Any:
     xp = namespace(y)
@@ -212,6 +216,10 @@ def log_softmax(x: Array, /, *, axis: int = -1, temperature: Number = 1.0) -> Ar
 def _(x: Any, /, *, axis: int, temperature: Any) -> None:
     check_axis("log_softmax", x, axis)
     check_temperature("log_softmax", temperature, x)
+
+
+# maximum, difference, exponential, sum, difference; then an exponential, Σg, a product, a difference
+log_softmax.flops(per_entry(5, 9))
 
 
 @log_softmax.vjp
@@ -285,6 +293,10 @@ def _(x: Any, /, *, axis: int | tuple[int, ...] | None, keepdims: bool) -> None:
         check_axis("logsumexp", x, one)
     if len({one % x.ndim for one in axes}) != len(axes):
         raise ShapeError(f"logsumexp: axis is {axis}, expected each axis once.")
+
+
+# maximum, difference, exponential, sum; then a difference, an exponential, a product
+logsumexp.flops(per_entry(4, 7))
 
 
 @logsumexp.vjp

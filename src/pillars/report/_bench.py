@@ -10,7 +10,8 @@ from pillars.report._console import put, show
 from pillars.report._gradients import GRADIENT_LEGEND, gradient_table
 from pillars.report._job import JOB_LEGEND, job_note, job_table, job_title
 from pillars.report._operations import OPERATION_LEGEND, operation_table
-from pillars.report._summary import gradient_line, noise_line, speed_lines, verdict
+from pillars.report._summary import gradient_line, limit_line, noise_line, speed_lines, verdict
+from pillars.report._units import rate
 
 __all__ = ["print_bench"]
 
@@ -37,7 +38,7 @@ def print_bench(console: Console, bench: Bench) -> None:
         lambda level: gradient_table(bench.gradients, names, level),
         GRADIENT_LEGEND,
     )
-    for said in (*speed_lines(bench), gradient_line(bench), noise_line(bench)):
+    for said in (*speed_lines(bench), limit_line(bench), gradient_line(bench), noise_line(bench)):
         if said:
             put(console, said)
     for finding in bench.findings[:_SHOWN]:
@@ -68,4 +69,8 @@ def _header(bench: Bench) -> list[Text]:
             lines.append(Text.assemble((f"{state.name:<6}", "bold"), f" {what}"))
         else:
             lines.append(Text.assemble((f"{state.name:<6}", "bold"), (" not run: ", "yellow"), state.reason))
+    for limit in bench.ceilings:
+        copies = f"copies {rate(limit.bandwidth, 'B')} ({limit.bandwidth_by})"
+        multiplies = f"multiplies {limit.dtype} at {rate(limit.rate, 'FLOP')} ({limit.rate_by})"
+        lines.append(Text.assemble((f"{limit.device:<6}", "bold"), f" at its best {copies}, {multiplies}"))
     return lines

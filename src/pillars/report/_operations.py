@@ -9,7 +9,7 @@ from rich.text import Text
 
 from pillars.measure import OperationRow, Timing
 from pillars.report._console import plain_table
-from pillars.report._units import duration, error, percent, times
+from pillars.report._units import duration, error, percent, share, times
 
 __all__ = ["OPERATION_LEGEND", "by_operation", "faster", "operation_table"]
 
@@ -19,6 +19,8 @@ OPERATION_LEGEND = {
     "copy": "inputs from the host",
     "time": "median of the steady state",
     "±": "the distance of its quartiles",
+    "limit": "the least time for the bytes and operations at the machine's own pace, over the time; above 100%: "
+    "out of the caches",
     "faster": "the fastest, and by how much; even: the quartiles overlap, or under 5% apart",
 }
 
@@ -39,6 +41,7 @@ def operation_table(rows: Sequence[OperationRow], names: Sequence[str], level: i
         table.add_column("\ntime", justify="right", no_wrap=True)
         if level < 2:
             table.add_column("\n±", justify="right", no_wrap=True, style="dim")
+            table.add_column("\nlimit", justify="right", no_wrap=True)
     if len(names) > 1 and level < 3:
         table.add_column("\nfaster", no_wrap=True)
     size = ""
@@ -81,7 +84,7 @@ def _cells(row: OperationRow | None, best: bool, copied: bool, level: int) -> li
     missing = row is None or bool(row.failure)
     if row is None or missing:
         mark = Text("-", style="dim") if row is None else Text("failed", style="bold red")
-        return [mark, *[""] * (1 + (level < 1) + (level < 1 and copied) + (level < 2))]
+        return [mark, *[""] * (1 + (level < 1) + (level < 1 and copied) + 2 * (level < 2))]
     cells: list[Text | str] = [Text(error(row.error), style="" if row.ok else "bold red")]
     if level < 1:
         cells.append(duration(row.first))
@@ -90,4 +93,5 @@ def _cells(row: OperationRow | None, best: bool, copied: bool, level: int) -> li
     cells.append(Text(duration(row.steady.median if row.steady else None), style="green" if best else ""))
     if level < 2:
         cells.append(percent(row.steady.spread) if row.steady else "")
+        cells.append(share(row.least / row.steady.median) if row.steady and row.least is not None else "")
     return cells

@@ -8,9 +8,9 @@ from rich.text import Text
 
 from pillars.measure import Bench
 from pillars.report._operations import faster
-from pillars.report._units import times
+from pillars.report._units import share, times
 
-__all__ = ["gradient_line", "noise_line", "speed_lines", "verdict"]
+__all__ = ["gradient_line", "limit_line", "noise_line", "speed_lines", "verdict"]
 
 _WIDE = 0.3
 
@@ -40,6 +40,22 @@ def speed_lines(bench: Bench) -> list[Text]:
         parts += [f"{even} even"] if even else []
         lines.append(Text(f"{size.capitalize()} sizes: {', '.join(parts)}."))
     return lines
+
+
+def limit_line(bench: Bench) -> Text:
+    """How near each backend comes to what the machine allows, at the large sizes: the median, the worst, the best."""
+    parts = []
+    for name in dict.fromkeys(row.backend for row in bench.operations):
+        reached = [
+            (row.least / row.steady.median, row.operation)
+            for row in bench.operations
+            if row.backend == name and row.size == "large" and row.steady is not None and row.least
+        ]
+        if reached:
+            (low, worst), (high, best) = min(reached), max(reached)
+            middle = share(statistics.median(fraction for fraction, _ in reached))
+            parts.append(f"{name} {middle} ({share(low)} on {worst} to {share(high)} on {best})")
+    return Text(f"Of the machine's limit, large sizes, median (range): {', '.join(parts)}." if parts else "")
 
 
 def gradient_line(bench: Bench) -> Text:

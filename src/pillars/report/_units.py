@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["duration", "error", "percent", "times"]
+__all__ = ["duration", "error", "percent", "rate", "share", "times"]
 
 
 def duration(seconds: float | None) -> str:
@@ -57,6 +57,31 @@ def percent(fraction: float) -> str:
     '±3%'
     """
     return f"±{100 * fraction:.0f}%"
+
+
+def share(fraction: float) -> str:
+    """A part of the whole in two digits.
+
+    Examples
+    --------
+    >>> share(0.382), share(0.0042), share(1.304)
+    ('38%', '0.4%', '130%')
+    """
+    return f"{100 * fraction:.0f}%" if fraction >= 0.0095 else f"{100 * fraction:.1f}%"
+
+
+def rate(value: float, unit: str) -> str:
+    """So many units a second, with three digits.
+
+    Examples
+    --------
+    >>> rate(3.678e10, "B"), rate(7.98e14, "FLOP")
+    ('36.8 GB/s', '798 TFLOP/s')
+    """
+    for scale, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
+        if value >= 0.9995 * scale:
+            return f"{_three_digits(value / scale)} {prefix}{unit}/s"
+    return f"{_three_digits(value)} {unit}/s"
 
 
 def _three_digits(value: float) -> str:
