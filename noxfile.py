@@ -94,7 +94,7 @@ def tests(session: nox.Session) -> None:
     session.install("pytest")
     session.run("python", "-m", "pytest", "--noconftest", "-q", "tests/base_install.py")
 
-    _install_wheel(session, "jax,cli")
+    _install_wheel(session, "jax,cli,report")
     session.install(*_group("test"))
     for number, (x64, paths) in enumerate(_passes(session)):
         session.log("JAX in %s bits", "64" if x64 == "1" else "32")

@@ -68,10 +68,16 @@ def dispatch(record: Record, rounds: int) -> dict[str, Any]:
             break
     values = record.bind(call.args, call.options)
     names = {p.name for p in record.names}
+    for p in record.arrays:  # what a check sees is an array by then
+        if isinstance(values[p.position], int):
+            values[p.position] = np.asarray(values[p.position])
     positional = [values[p.position] for p in record.positional]
     options = {p.name: values[p.position] for p in record.options}
     passed = {name: value for name, value in options.items() if name not in names}
-    own = {p.name: p.default for p in record.options}
+    own = {
+        p.name: np.asarray(p.default) if p.is_array and p.default is not None else p.default
+        for p in record.options
+    }
     own_passed = {name: value for name, value in own.items() if name not in names}
     defaults_fit = _accepts(record, positional)
     function, check, check_values = record.function, record.rules.check, record.rules.check_values

@@ -44,7 +44,8 @@ COUNTED: list[tuple[Any, tuple[Any, ...], dict[str, Any], tuple[int, int], tuple
     (layer_norm, (X, ROW, ROW), {}, (24 + 12 + 12 + 24, 48 + 48 + 48), (7 * 6, 18 * 6)),
     (layer_norm, (X, ROW), {}, (60, 24 + 12 + 48 + 36), (6 * 6, 16 * 6)),
     (rms_norm, (X, ROW), {}, (60, 120), (4 * 6, 12 * 6)),
-    (embedding, (WEIGHT, LABELS), {}, (48 + 16 + 32, 48 + 16 + 64 + 48), (0, 8)),
+    # of three rows two are read
+    (embedding, (WEIGHT, LABELS), {}, (32 + 16 + 32, 32 + 16 + 64 + 48), (0, 8)),
     (mean_squared_error, (X, X), {}, (52, 48 + 8 + 48), (18, 30)),
     # 2 heads of 15 pairs; a pair: 2·4 for its score, 4 to its weight, 2·6 for its value
     (attention, (Q, K, V), {}, (8 * (24 + 40 + 60 + 36), 8 * (124 + 72 + 124)), (30 * 24, 30 * (24 + 52))),

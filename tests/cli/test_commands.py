@@ -17,7 +17,7 @@ import pillars
 from pillars import ShapeError, measure
 from pillars.backends import Availability, available
 from pillars.cli._app import app
-from pillars.measure._workloads import WORKLOADS
+from pillars.measure._workloads import number_of_workloads
 
 runner = CliRunner()
 
@@ -317,10 +317,42 @@ def test_the_quick_bench_whole_as_a_process() -> None:
     ]
     shares = {(run["accuracy"]["successes"], run["accuracy"]["n"]) for run in found["job"]["runs"]}
     assert len(shares) == 1
-    assert len(found["operations"]) == 2 * len(found["gradients"]) == WORKLOADS * len(ran)
+    assert (
+        len(found["operations"]) == 2 * len(found["gradients"]) == number_of_workloads(quick=True) * len(ran)
+    )
     for row in found["operations"]:
         assert row["error"] <= row["bound"]
         assert row["first"] > 0
         assert row["steady"]["median"] > 0
         assert (row["transfer"] is None) == (row["backend"] == "numpy")
     assert found["environment"]["packages"]["numpy"] == np.__version__
+
+
+@pytest.mark.usefixtures("small")
+def test_a_page_is_written_beside_what_is_printed(table: Path, tmp_path: Path) -> None:
+    pytest.importorskip("jinja2")
+    pytest.importorskip("matplotlib")
+    page = tmp_path / "bench.html"
+    found = run("bench", "--quick", "--backend", "numpy", "--data", str(table), "--html", str(page))
+    assert found.exit_code == 0, found.output
+    assert "numpy agrees with the float64 reference" in found.stdout
+    assert "numpy agrees with the float64 reference" in page.read_text(encoding="utf-8")
+
+
+def test_a_page_that_cannot_be_written_is_refused_before_the_bench(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pillars import report
+
+    monkeypatch.setattr(measure, "run_bench", lambda *args, **options: pytest.fail("it was measured first"))
+    monkeypatch.setattr(report, "page_needs", list)
+    for path in (tmp_path, tmp_path / "nowhere" / "bench.html"):
+        found = run("bench", "--html", str(path))
+        assert found.exit_code == 2
+        assert "expected a file in a folder that is there" in " ".join(found.output.replace("│", " ").split())
+    monkeypatch.setattr(report, "page_needs", lambda: ["jinja2", "matplotlib"])
+    found = run("bench", "--html", str(tmp_path / "bench.html"))
+    assert found.exit_code == 2
+    assert "--html needs jinja2 and matplotlib: pip install jinja2 matplotlib" in " ".join(
+        found.output.split()
+    )

@@ -15,7 +15,7 @@ from pillars.backends import available, backend
 from pillars.backends._kernels import kernel_of
 from pillars.measure._gradients import autodiff_gradient, hand_gradient, measure_gradient
 from pillars.measure._parity import Pace, measure_operation, relative_error, to_backend
-from pillars.measure._workloads import Workload, workloads
+from pillars.measure._workloads import Workload, number_of_workloads, workloads
 
 BACKENDS = [name for name, state in available().items() if state.usable]
 UNTIMED = Pace(rounds=0)
@@ -40,10 +40,11 @@ def large() -> dict[str, Workload]:
     return {load.name: load for load in workloads(quick=True) if load.size == "large"}
 
 
-def test_every_tenant_at_two_sizes() -> None:
-    for quick in (True, False):
+def test_every_tenant_at_every_size() -> None:
+    for quick, sizes in ((True, ("small", "large")), (False, ("tiny", "small", "medium", "large"))):
         named = [(load.name, load.size) for load in workloads(quick=quick)]
-        assert named == [(name, size) for size in ("small", "large") for name in TENANTS]
+        assert named == [(name, size) for size in sizes for name in TENANTS]
+        assert number_of_workloads(quick=quick) == len(named)
 
 
 def test_the_inputs_are_seeded_single_precision_and_as_announced() -> None:

@@ -22,7 +22,7 @@ from pillars.measure import (
     Timing,
     wilson_interval,
 )
-from pillars.measure._results import Reference
+from pillars.measure._results import Crossover, Reference
 
 
 def timing(median: float) -> Timing:
@@ -71,9 +71,11 @@ def bench() -> Bench:
         date, commit, *machine, blas=["openblas"], packages={"numpy": "2.4.6"}, variables={}
     )
     states = (
-        BackendState("numpy", True, "2.4.6", ("cpu",), "", "float32"),
-        BackendState("cupy", False, "14.2.0", (), "CUDARuntimeError: no CUDA-capable device is detected", ""),
-        BackendState("jax", True, "0.10.2", ("cpu:0",), "", "float32"),
+        BackendState("numpy", True, "2.4.6", ("cpu",), "", "float32", "cpu"),
+        BackendState(
+            "cupy", False, "14.2.0", (), "CUDARuntimeError: no CUDA-capable device is detected", "", ""
+        ),
+        BackendState("jax", True, "0.10.2", ("cpu:0",), "", "float32", "cpu"),
     )
     reference = Reference(0.125, wilson_interval(436, 450), 500, "steps")
     runs = tuple(
@@ -94,6 +96,7 @@ def bench() -> Bench:
         for name in names
         for backend in ("numpy", "jax")
     )
+    changes = (Crossover("linear", "numpy", "jax", 3.2e5),)
     gradients = tuple(
         gradient(name, size, backend, base, 3 * base)
         for size, base in (("small", 2e-5), ("large", 4e-2))
@@ -101,7 +104,7 @@ def bench() -> Bench:
         for backend in ("numpy", "jax")
     )
     return Bench(
-        "pillars.bench/2", False, environment, states, ceilings, job, operations, gradients, (), 61.0
+        "pillars.bench/2", False, environment, states, ceilings, job, operations, changes, gradients, (), 61.0
     )
 
 

@@ -106,6 +106,11 @@ def _scale(q: Any, scale: Any) -> Any:
 def scores(q: Any, k: Any, v: Any, mask: Any, causal: bool, query_offset: Any, scale: Any) -> Any:
     """scale·q·kᵀ + mask, (..., h, lq, lk): −inf for a key that is hidden, NaN for one seen that has no answer."""
     xp = namespace(q)
+    if mask is not None and dtype_kind(mask.dtype) != "bool":
+        wide = xp.result_type(
+            q.dtype, mask.dtype
+        )  # a wider mask's digits would be added to scores without them
+        q, k = (x if x.dtype == wide else xp.astype(x, wide) for x in (q, k))
     rows, keys = stacked(q, k), spoiled(k)
     keys = keys if v is None else keys + spoiled(v)
     s = xp.matmul(finite(rows) * _scale(q, scale), xp.matrix_transpose(finite(k)))

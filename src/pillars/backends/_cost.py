@@ -22,10 +22,12 @@ class Flops(NamedTuple):
     ----------
     value : for the result.
     gradient : for the result and the cotangents of all floating arrays, by the hand-derived rule.
+    unread : bytes of the inputs that need not be read, such as the rows of a table that nobody asks for.
     """
 
     value: float
     gradient: float
+    unread: float = 0.0
 
 
 def per_entry(value: float, gradient: float) -> Callable[..., Flops]:
@@ -38,7 +40,8 @@ class Cost(NamedTuple):
 
     Attributes
     ----------
-    bytes : every input read once and every result written once; what is kept in between is not counted.
+    bytes : what is needed of the inputs read once, and every result written once; what is kept in between is not
+        counted.
     flops : see :class:`Flops`.
     """
 
@@ -53,15 +56,17 @@ def call_cost(record: Record, values: list[Any], y: Any) -> Cost:
     ------
     CapabilityError : nobody has said how many operations this function takes.
     """
-    return Cost(_size(_arrays(record, values)) + _size(tree_leaves(y)), _flops(record, values).value)
+    flops = _flops(record, values)
+    return Cost(_size(_arrays(record, values)) - flops.unread + _size(tree_leaves(y)), flops.value)
 
 
 def gradient_cost(record: Record, values: list[Any], y: Any) -> Cost:
     """What computing `y` and the cotangents of the floating arrays costs: they, and that of `y`, move once too."""
     arrays = _arrays(record, values)
     floating = [x for x in arrays if "float" in str(x.dtype)]
-    moved = _size(arrays) + 2 * _size(tree_leaves(y)) + _size(floating)
-    return Cost(moved, _flops(record, values).gradient)
+    flops = _flops(record, values)
+    moved = _size(arrays) - flops.unread + 2 * _size(tree_leaves(y)) + _size(floating)
+    return Cost(moved, flops.gradient)
 
 
 def _arrays(record: Record, values: list[Any]) -> list[Any]:

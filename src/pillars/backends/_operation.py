@@ -18,7 +18,7 @@ from pillars.backends._boundary import float_of, home, normalise
 from pillars.backends._kernels import kernel_of, refusal
 from pillars.backends._protocol import Backend
 from pillars.backends._record import Record, enlist
-from pillars.backends._registry import adapter_of_type
+from pillars.backends._registry import adapter_of_type, backend_named
 from pillars.backends._run import run_generic
 from pillars.backends._wrapper import build, entry_key
 
@@ -205,7 +205,29 @@ def slow(record: Record, given: tuple[Any, ...]) -> Any:
         entry = backend.entry(record, kinds, _numbers_traced(record, values))
         if not _numbers_traced(record, values):
             record.entries[key] = entry
+    if backend.name == "numpy":
+        _remember_integers(record, given, values, entry)
     return entry(*values)
+
+
+def _remember_integers(
+    record: Record, given: tuple[Any, ...], values: list[Any], entry: Callable[..., Any]
+) -> None:
+    """A plain integer where an array of integers may stand, a default above all, goes the hot path from now on."""
+    raw = [type(given[p.position]) for p in record.arrays]
+    places = [p.position for p, kind in zip(record.arrays, raw, strict=True) if kind is int]
+    same = all(kind in (int, type(values[p.position])) for p, kind in zip(record.arrays, raw, strict=True))
+    if not places or not same or any(record.parameters[place].kind is not Kind.ANY_ARRAY for place in places):
+        return
+    convert = backend_named("numpy").xp.asarray
+
+    def with_integers(*unusual: Any) -> Any:
+        usual = list(unusual)
+        for place in places:
+            usual[place] = convert(usual[place])
+        return entry(*usual)
+
+    record.entries[entry_key(record, list(given))] = with_integers
 
 
 def _numbers_traced(record: Record, values: list[Any]) -> bool:

@@ -13,7 +13,7 @@ from typing import Annotated, ParamSpec
 
 import typer
 
-from pillars._errors import PillarsError
+from pillars._errors import BackendError, PillarsError
 from pillars._version import __version__
 from pillars.backends import available
 
@@ -113,12 +113,17 @@ def bench(
             metavar="COL",
         ),
     ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", help="Also one page with pictures, self-contained.", metavar="FILE"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Whether the backends agree, which is faster, and what a hand-derived gradient saves.
+    """Whether the backends agree, which is faster, how far from the machine's limit, and what a gradient by hand saves.
 
     Softmax regression on real data; then the main operations: error against
-    float64, first call, transfer, steady state; then their gradients.
+    float64, first call, transfer, steady state, the share of what the machine
+    copies and multiplies at best; then their gradients.
 
     Exits with 1 where a result is further from the float64 reference than
     rounding explains.
@@ -127,6 +132,8 @@ def bench(
 
     if target is not None and data is None:
         raise typer.BadParameter("names a column of --data FILE, and there is none", param_hint="--target")
+    if html is not None:
+        _check_page(html)
     problem = measure.load_table(data, target) if data is not None else measure.load_digits()
     with report.progress_bar() as progress:
         found = measure.run_bench(problem, _names(backends), quick=quick, progress=progress)
@@ -134,6 +141,8 @@ def bench(
         typer.echo(measure.as_json(found))
     else:
         report.print_bench(report.output_console(), found)
+    if html is not None:
+        html.write_text(report.bench_page(found), encoding="utf-8")
     if found.findings:
         raise typer.Exit(FINDINGS)
 
@@ -185,6 +194,19 @@ def audit(backends: Backends = None, as_json: AsJson = False) -> None:
         report.print_audit(report.output_console(), found)
     if any(row.ok is False for row in found.rows):
         raise typer.Exit(FINDINGS)
+
+
+def _check_page(path: Path) -> None:
+    """What would fail after a minute of measuring fails before it."""
+    from pillars import report
+
+    missing = report.page_needs()
+    if missing:
+        raise BackendError(f"--html needs {' and '.join(missing)}: pip install {' '.join(missing)}")
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise typer.BadParameter(
+            f"got {path}, expected a file in a folder that is there", param_hint="--html"
+        )
 
 
 def _names(given: list[str] | None) -> list[str] | None:

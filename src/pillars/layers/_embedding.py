@@ -111,7 +111,9 @@ def _(table: Any, indices: Any, /, *, name: str | None) -> None:
 @embedding.flops
 def _(table: Any, indices: Any, /) -> Flops:
     """None; then every row of the cotangent is added to its own."""
-    return Flops(0, prod(indices.shape) * table.shape[1])
+    v, d = table.shape
+    added = prod(indices.shape) * d
+    return Flops(0, added, unread=max(v * d - added, 0) * table.dtype.itemsize)
 
 
 @embedding.vjp

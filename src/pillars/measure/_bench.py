@@ -9,7 +9,8 @@ from typing import Any
 
 from pillars._errors import BackendError
 from pillars.backends import available
-from pillars.measure._ceiling import measure_ceilings
+from pillars.measure._ceiling import device_name, measure_ceilings
+from pillars.measure._crossover import crossovers
 from pillars.measure._environment import environment
 from pillars.measure._gradients import measure_gradient
 from pillars.measure._job import run_job
@@ -17,7 +18,7 @@ from pillars.measure._parity import Pace, measure_operation
 from pillars.measure._precision import product_precision
 from pillars.measure._results import BackendState, Bench, GradientRow, Job, OperationRow
 from pillars.measure._schema import BENCH
-from pillars.measure._workloads import WORKLOADS, workloads
+from pillars.measure._workloads import number_of_workloads, workloads
 from pillars.measure.data import Dataset, load_digits
 
 __all__ = ["backend_states", "findings", "run_bench"]
@@ -40,10 +41,9 @@ def backend_states(names: Sequence[str] | None = None) -> tuple[BackendState, ..
     states = []
     for name in wanted:
         found = known[name]
-        precision = product_precision(name).name if found.usable else ""
-        states.append(
-            BackendState(name, found.usable, found.version, tuple(found.devices), found.reason, precision)
-        )
+        precision, device = (product_precision(name).name, device_name(name)) if found.usable else ("", "")
+        parts = (found.version, tuple(found.devices), found.reason, precision, device)
+        states.append(BackendState(name, found.usable, *parts))
     if not any(state.ran for state in states):
         reasons = "; ".join(f"{state.name}: {state.reason}" for state in states)
         raise BackendError(
@@ -65,8 +65,8 @@ def run_bench(
     ----------
     data : a classification problem; None: the bundled digits.
     backends : names; None: all that there are. One that is not usable is reported as not run, with its reason.
-    quick : fewer repeats, smaller "large" sizes, gradients at those only: under half a minute instead of more
-        than one.
+    quick : fewer repeats, small and less large sizes alone, gradients at the latter only: under half a minute instead
+        of some two.
     progress : called with what comes next and the fraction done.
 
     Returns
@@ -78,7 +78,7 @@ def run_bench(
     states = backend_states(backends)
     names = [state.name for state in states if state.ran]
     pace = Pace(rounds=1, samples=5, min_time=0.001, pause=0.01) if quick else Pace()
-    done, total = 0.0, 10.0 + WORKLOADS
+    done, total = 0.0, 10.0 + number_of_workloads(quick=quick)
 
     def step(what: str, by: float = 0.0) -> None:
         nonlocal done
@@ -100,7 +100,7 @@ def run_bench(
     for workload in workloads(quick=quick):
         step(f"{workload.name} {workload.shape}", 1.0)
         operations += measure_operation(workload, names, pace, ceilings)
-        if workload.size == "large" or not quick:
+        if workload.size == "large" or (workload.size == "small" and not quick):
             gradients += measure_gradient(workload, names, pace, ceilings)
     step("done")
     return Bench(
@@ -111,6 +111,7 @@ def run_bench(
         ceilings=ceilings,
         job=job,
         operations=tuple(operations),
+        crossovers=crossovers(operations),
         gradients=tuple(gradients),
         findings=tuple(findings(job, operations, gradients)),
         seconds=time.perf_counter() - start,

@@ -16,6 +16,7 @@ from pillars.measure._timing import Timing
 __all__ = [
     "BackendState",
     "Bench",
+    "Crossover",
     "GradientRow",
     "Job",
     "JobRun",
@@ -32,6 +33,7 @@ class BackendState(NamedTuple):
     Attributes
     ----------
     precision : how float32 products are computed on it ("float32", "tf32", ...).
+    device : where its calls run, as a ceiling names it; empty where it did not run.
     """
 
     name: str
@@ -40,6 +42,7 @@ class BackendState(NamedTuple):
     devices: tuple[str, ...]
     reason: str
     precision: str
+    device: str
 
 
 class Reference(NamedTuple):
@@ -137,6 +140,27 @@ class OperationRow(NamedTuple):
     least: float | None
     failure: str
 
+    @property
+    def reached(self) -> float | None:
+        """The share of the device's limit that the steady state reaches."""
+        return self.least / self.steady.median if self.steady is not None and self.least is not None else None
+
+
+class Crossover(NamedTuple):
+    """Where the fastest backend of an operation changes.
+
+    Attributes
+    ----------
+    before, after : the backends that are the fastest below and above.
+    bytes : that the call must move at that size, where both take as long: between two measured sizes by a straight line
+        through the logarithms.
+    """
+
+    operation: str
+    before: str
+    after: str
+    bytes: float
+
 
 class Side(NamedTuple):
     """One way to a gradient: its error, and its time for value and gradient together."""
@@ -186,6 +210,7 @@ class Bench(NamedTuple):
     ceilings: tuple[Ceiling, ...]
     job: Job
     operations: tuple[OperationRow, ...]
+    crossovers: tuple[Crossover, ...]
     gradients: tuple[GradientRow, ...]
     findings: tuple[str, ...]
     seconds: float

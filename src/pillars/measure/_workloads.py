@@ -1,4 +1,4 @@
-"""What the bench computes: the main operations at a small and a large size, and how exact an answer can be.
+"""What the bench computes: the main operations from tiny to large, and how exact an answer can be.
 
 A line in the table at the end adds one; nothing else counts or names them.
 """
@@ -15,7 +15,7 @@ from pillars.calculus import mean_squared_error
 from pillars.layers import embedding, gelu, layer_norm, leaky_relu, linear, relu, rms_norm, silu, tanh
 from pillars.probability import cross_entropy, log_sigmoid, log_softmax, logsumexp, sigmoid, softmax
 
-__all__ = ["WORKLOADS", "Workload", "workloads"]
+__all__ = ["Workload", "number_of_workloads", "workloads"]
 
 
 class Workload(NamedTuple):
@@ -23,7 +23,7 @@ class Workload(NamedTuple):
 
     Attributes
     ----------
-    size : "small" or "large".
+    size : "tiny", "small", "medium" or "large".
     shape : of the inputs, for people.
     arrays : inputs on the host, float32 (integers as they are).
     cotangent : what the gradient is taken against, shaped like the result.
@@ -51,11 +51,10 @@ def workloads(*, quick: bool = False, rng: int = 0) -> Iterator[Workload]:
 
     Parameters
     ----------
-    quick : smaller "large" sizes.
+    quick : small and large alone, and less large.
     rng : seed of the inputs.
     """
-    sizes = {"small": _SMALL, "large": _QUICK if quick else _LARGE}
-    for size, numbers in sizes.items():
+    for size, numbers in (_QUICK_SIZES if quick else _SIZES).items():
         for operation, make in _TENANTS:
             draw = backend("numpy").xp.random.default_rng(rng)
             yield Workload(operation, size, *make(draw, numbers))
@@ -74,8 +73,13 @@ class _Sizes(NamedTuple):
 
 
 _SMALL = _Sizes(64, 10, 64, 64, 10, 100, 4, 64, 16)
-_LARGE = _Sizes(2048, 1024, 1024, 1024, 1024, 16384, 8, 1024, 64)
-_QUICK = _Sizes(1024, 1024, 512, 512, 512, 4096, 8, 512, 64)
+_SIZES = {
+    "tiny": _Sizes(8, 10, 8, 16, 10, 50, 1, 16, 16),
+    "small": _SMALL,
+    "medium": _Sizes(256, 256, 256, 256, 256, 2048, 4, 256, 64),
+    "large": _Sizes(2048, 1024, 1024, 1024, 1024, 16384, 8, 1024, 64),
+}
+_QUICK_SIZES = {"small": _SMALL, "large": _Sizes(1024, 1024, 512, 512, 512, 4096, 8, 512, 64)}
 
 # shape, arrays, cotangent, condition, gradient_condition, product_condition
 _Made = tuple[str, tuple[Any, ...], Any, float, float, float]
@@ -203,4 +207,8 @@ _TENANTS: tuple[tuple[Operation[..., Any], Callable[[Any, _Sizes], _Made]], ...]
     (embedding, _embedding),
     (attention, _attention),
 )
-WORKLOADS = 2 * len(_TENANTS)  # a small and a large one each
+
+
+def number_of_workloads(*, quick: bool = False) -> int:
+    """How many :func:`workloads` there are."""
+    return len(_TENANTS) * len(_QUICK_SIZES if quick else _SIZES)

@@ -1,4 +1,4 @@
-"""What people see on a terminal: the only home of tables. Needs rich (the extra `cli`)."""
+"""What people see: the only home of tables, pictures and pages. Needs rich (the extra `cli`), for a page `report`."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from pillars.report._audit import print_audit
 from pillars.report._backends import print_backends, print_capabilities
 from pillars.report._bench import print_bench
 from pillars.report._console import error_console, output_console
+from pillars.report._page import bench_page, page_needs
 from pillars.report._progress import progress_bar
 from pillars.report._units import duration, error, times
 
 __all__ = [
+    "bench_page",
     "duration",
     "error",
     "error_console",
     "output_console",
+    "page_needs",
     "print_audit",
     "print_backends",
     "print_bench",

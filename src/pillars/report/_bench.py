@@ -10,11 +10,19 @@ from pillars.report._console import put, show
 from pillars.report._gradients import GRADIENT_LEGEND, gradient_table
 from pillars.report._job import JOB_LEGEND, job_note, job_table, job_title
 from pillars.report._operations import OPERATION_LEGEND, operation_table
-from pillars.report._summary import gradient_line, limit_line, noise_line, speed_lines, verdict
+from pillars.report._summary import (
+    crossover_lines,
+    gradient_line,
+    limit_line,
+    noise_line,
+    speed_lines,
+    verdict,
+)
 from pillars.report._units import rate
 
 __all__ = ["print_bench"]
 
+_SIZES = ("small", "large")  # a table of all of them would not fit a screen
 _SHOWN = 12  # findings; when a whole backend is broken every row is one
 
 
@@ -25,12 +33,14 @@ def print_bench(console: Console, bench: Bench) -> None:
         put(console, line)
     put(console)
     job = bench.job
+    shown = [row for row in bench.operations if row.size in _SIZES]
     show(console, job_title(job), lambda level: job_table(job, level), JOB_LEGEND, job_note(job))
     show(
         console,
         "The main operations, forward, float32",
-        lambda level: operation_table(bench.operations, names, level),
+        lambda level: operation_table(shown, names, level),
         OPERATION_LEGEND,
+        "" if len(shown) == len(bench.operations) else "Sizes between and below are in --json and --html.",
     )
     show(
         console,
@@ -38,7 +48,13 @@ def print_bench(console: Console, bench: Bench) -> None:
         lambda level: gradient_table(bench.gradients, names, level),
         GRADIENT_LEGEND,
     )
-    for said in (*speed_lines(bench), limit_line(bench), gradient_line(bench), noise_line(bench)):
+    for said in (
+        *speed_lines(bench),
+        *crossover_lines(bench),
+        limit_line(bench),
+        gradient_line(bench),
+        noise_line(bench),
+    ):
         if said:
             put(console, said)
     for finding in bench.findings[:_SHOWN]:

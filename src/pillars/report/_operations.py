@@ -93,5 +93,5 @@ def _cells(row: OperationRow | None, best: bool, copied: bool, level: int) -> li
     cells.append(Text(duration(row.steady.median if row.steady else None), style="green" if best else ""))
     if level < 2:
         cells.append(percent(row.steady.spread) if row.steady else "")
-        cells.append(share(row.least / row.steady.median) if row.steady and row.least is not None else "")
+        cells.append(share(row.reached) if row.reached is not None else "")
     return cells

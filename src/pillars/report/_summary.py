@@ -9,8 +9,9 @@ from rich.text import Text
 from pillars.measure import Bench
 from pillars.report._operations import faster
 from pillars.report._units import share, times
+from pillars.report._units import size as in_bytes
 
-__all__ = ["gradient_line", "limit_line", "noise_line", "speed_lines", "verdict"]
+__all__ = ["crossover_lines", "gradient_line", "limit_line", "noise_line", "speed_lines", "verdict"]
 
 _WIDE = 0.3
 
@@ -42,14 +43,29 @@ def speed_lines(bench: Bench) -> list[Text]:
     return lines
 
 
+def crossover_lines(bench: Bench) -> list[Text]:
+    """A line a pair of backends: from which size of a call on the second is the faster one."""
+    pairs: dict[tuple[str, str], list[tuple[float, str]]] = {}
+    for change in bench.crossovers:
+        pairs.setdefault((change.before, change.after), []).append((change.bytes, change.operation))
+    return [
+        Text(
+            f"From these sizes on {after} is faster than {before}, in bytes that must move: "
+            + ", ".join(f"{operation} {in_bytes(moved)}" for moved, operation in sorted(found))
+            + "."
+        )
+        for (before, after), found in pairs.items()
+    ]
+
+
 def limit_line(bench: Bench) -> Text:
     """How near each backend comes to what the machine allows, at the large sizes: the median, the worst, the best."""
     parts = []
     for name in dict.fromkeys(row.backend for row in bench.operations):
         reached = [
-            (row.least / row.steady.median, row.operation)
+            (row.reached, row.operation)
             for row in bench.operations
-            if row.backend == name and row.size == "large" and row.steady is not None and row.least
+            if row.backend == name and row.size == "large" and row.reached is not None
         ]
         if reached:
             (low, worst), (high, best) = min(reached), max(reached)

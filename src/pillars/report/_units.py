@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["duration", "error", "percent", "rate", "share", "times"]
+__all__ = ["duration", "error", "percent", "rate", "share", "size", "times"]
 
 
 def duration(seconds: float | None) -> str:
@@ -68,6 +68,20 @@ def share(fraction: float) -> str:
     ('38%', '0.4%', '130%')
     """
     return f"{100 * fraction:.0f}%" if fraction >= 0.0095 else f"{100 * fraction:.1f}%"
+
+
+def size(number: float) -> str:
+    """So many bytes, with three digits.
+
+    Examples
+    --------
+    >>> size(320.0), size(5.12e3), size(1.6777e7)
+    ('320 B', '5.12 kB', '16.8 MB')
+    """
+    for scale, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= 0.9995 * scale:
+            return f"{_three_digits(number / scale)} {prefix}B"
+    return f"{number:.0f} B"
 
 
 def rate(value: float, unit: str) -> str:

@@ -137,7 +137,7 @@ def test_little_work_takes_no_threads(draw: Draw, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(kernels, "pool_map", counted)
     monkeypatch.setenv("PILLARS_NUM_THREADS", "2")
-    attention(*(draw.normal(4, 64, 16) for _ in range(3)))
+    attention(*(draw.normal(32, 64, 16) for _ in range(3)))
     assert lengths == [1]
     attention(*(draw.normal(1, 1024, 64) for _ in range(3)))
     assert lengths == [1, 2]
@@ -145,7 +145,7 @@ def test_little_work_takes_no_threads(draw: Draw, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_any_layout(draw: Draw, dtype: str) -> None:
-    q, k, v = (draw.normal(2, 3, 48, 16).astype(dtype) for _ in range(3))
+    q, k, v = (draw.normal(4, 8, 64, 16).astype(dtype) for _ in range(3))
     expected = attention(q, k, v)
     assert explain(attention, q, k, v).kernel == "on_numpy.attention:attention"
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pillars import explain
-from pillars.backends import Draw
+from pillars.backends import Draw, forced_kernels
 from pillars.backends.on_numpy import _blocks
 from pillars.backends.on_numpy import linear as module
 from pillars.backends.on_numpy.linear import linear_and_pullback
@@ -27,7 +27,9 @@ RECORD = linear.record
 def test_the_body(draw: Draw, batch: Any, activation: Any, biased: bool, dtype: str) -> None:
     arrays = [a.astype(dtype) for a in (draw.normal(*batch, 6), draw.normal(6, 5), draw.normal(5))]
     arrays = arrays if biased else arrays[:2]
-    got, expected = linear(*arrays, activation=activation), linear.reference(*arrays, activation=activation)
+    with forced_kernels():
+        got = linear(*arrays, activation=activation)
+    expected = linear.reference(*arrays, activation=activation)
     assert got.dtype == dtype
     assert got.shape == expected.shape
     unit = np.finfo(dtype).eps
@@ -37,19 +39,22 @@ def test_the_body(draw: Draw, batch: Any, activation: Any, biased: bool, dtype: 
 @pytest.mark.parametrize("activation", NAMED)
 def test_threads_change_nothing(draw: Draw, activation: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     arrays = draw.normal(40, 8), draw.normal(8, 30), draw.normal(30)
-    once = linear(*arrays, activation=activation)
+    with forced_kernels():
+        once = linear(*arrays, activation=activation)
     monkeypatch.setattr(_blocks, "_THREADED", 1)
     for block, threads in ((60, "1"), (60, "2"), (700, "3"), (1, "2")):
         monkeypatch.setattr(module, "_BLOCK", block)
         monkeypatch.setenv("PILLARS_NUM_THREADS", threads)
-        assert np.array_equal(linear(*arrays, activation=activation), once)
+        with forced_kernels():
+            assert np.array_equal(linear(*arrays, activation=activation), once)
 
 
 def test_nan_and_infinities_as_in_the_body() -> None:
     x = np.asarray([[1.0, np.nan], [np.inf, 1.0], [-np.inf, 1.0], [0.0, 0.0]])
     w, b = np.asarray([[1.0, 0.5], [1.0, -1.0]]), np.asarray([0.0, -1.0])
     for activation in NAMED:
-        got = linear(x, w, b, activation=activation)
+        with forced_kernels():
+            got = linear(x, w, b, activation=activation)
         assert np.allclose(got, linear.reference(x, w, b, activation=activation), rtol=1e-15, equal_nan=True)
 
 
@@ -58,13 +63,15 @@ def test_inputs_stay_as_they_are(draw: Draw) -> None:
     before = [a.copy() for a in arrays]
     for a in arrays:
         a.flags.writeable = False
-    linear(*arrays, activation="gelu")
+    with forced_kernels():
+        linear(*arrays, activation="gelu")
     assert all(np.array_equal(a, kept) for a, kept in zip(arrays, before, strict=True))
 
 
 def test_what_it_serves() -> None:
-    x, w, b = np.ones((2, 3)), np.ones((3, 4)), np.ones(4)
+    x, w, b = np.ones((2**18, 2)), np.ones((2, 4)), np.ones(4)
     assert explain(linear, x, w, b).kernel == "on_numpy.linear:linear"
+    assert explain(linear, x[1:], w, b).kernel == "body"  # threads would not pay
     assert explain(linear, x, w, activation="relu").kernel == "on_numpy.linear:linear"
     assert "a product alone is BLAS's" in explain(linear, x, w).reason
 

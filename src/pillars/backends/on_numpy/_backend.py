@@ -65,6 +65,8 @@ class NumpyBackend(EagerBackend):
     def as_arrays(self, result: Any) -> Any:
         if isinstance(result, (np.generic, np.ndarray)):  # a walk through a tree of one leaf is slow
             return np.asarray(result)
+        if isinstance(result, tuple) and all(type(part) is np.ndarray for part in result):
+            return result
         return tree_map(np.asarray, result)
 
     def entry(self, record: Any, kinds: tuple[type, ...], traced_number: bool) -> Callable[..., Any]:

@@ -161,7 +161,7 @@ def run_queue(items: Sequence[T], worker: Callable[[Iterator[T]], None], multipl
         pool_map(run, range(threads))
 
 
-@kernel(minimum_size=2**12)
+@kernel(minimum_size=2**15)
 def attention_forward(
     q: Any, k: Any, v: Any, /, *, mask: Any, causal: bool, query_offset: Any, scale: Any
 ) -> Any:
@@ -236,7 +236,7 @@ def _guarded(p: Problem, place: Any, home: Any, rows: slice, out: Any, log_sum: 
     log_sum[...] = np.where(largest == -np.inf, 0, largest) + np.log(sums)
 
 
-@kernel(minimum_size=2**12)
+@kernel(minimum_size=2**15)
 def attention(q: Any, k: Any, v: Any, /, *, mask: Any, causal: bool, query_offset: Any, scale: Any) -> Any:
     """The output alone."""
     return attention_forward(q, k, v, mask=mask, causal=causal, query_offset=query_offset, scale=scale)[0]

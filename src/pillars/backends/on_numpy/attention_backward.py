@@ -30,7 +30,7 @@ class _Incoming(NamedTuple):
     mean: Any  # Σ g·y of each query: what its weights' cotangents are taken against
 
 
-@kernel(minimum_size=2**12)
+@kernel(minimum_size=2**15)
 def attention_backward(
     g: Any,
     y: Any,

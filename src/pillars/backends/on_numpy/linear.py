@@ -41,7 +41,7 @@ def linear_and_pullback(x: Any, weight: Any, bias: Any, /, *, activation: str | 
     return y, pullback
 
 
-@kernel(eligible=_more_than_a_product, pullback=linear_and_pullback)
+@kernel(minimum_size=2**19, eligible=_more_than_a_product, pullback=linear_and_pullback)
 def linear(x: Any, weight: Any, bias: Any, /, *, activation: str | None) -> Any:
     """Bias and activation where the product stands."""
     y = np.matmul(x, weight)

@@ -1,0 +1,78 @@
+"""The bench as one self-contained page: words, pictures, tables that sort. Needs jinja2 and matplotlib."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Any
+
+from pillars.measure import Bench
+from pillars.report._units import duration, error, percent, rate, share, times
+
+__all__ = ["bench_page", "page_needs"]
+
+
+def page_needs() -> list[str]:
+    """The libraries that a page needs and that are not installed."""
+    return [name for name in ("jinja2", "matplotlib") if find_spec(name) is None]
+
+
+def bench_page(bench: Bench) -> str:
+    """One HTML document: no network, nothing beside it; light and dark, wide and narrow."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    from pillars.report._figures import COLOURS, roofline_figure, time_figure
+    from pillars.report._summary import (
+        crossover_lines,
+        gradient_line,
+        limit_line,
+        noise_line,
+        speed_lines,
+        verdict,
+    )
+
+    environment = Environment(
+        loader=PackageLoader("pillars.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters.update(
+        duration=lambda seconds: duration(seconds).strip(),
+        error=error,
+        percent=percent,
+        rate=rate,
+        share=share,
+        times=times,
+    )
+    operations = list(dict.fromkeys(row.operation for row in bench.operations))
+    numbers = {name: number for number, name in enumerate(operations, 1)}
+    devices = {state.name: state.device for state in bench.backends}
+    large = [row for row in bench.operations if row.size == "large"]
+    said = [
+        *speed_lines(bench),
+        *crossover_lines(bench),
+        limit_line(bench),
+        gradient_line(bench),
+        noise_line(bench),
+    ]
+    return environment.get_template("bench.html").render(
+        bench=bench,
+        verdict=verdict(bench).plain,
+        lines=[line.plain for line in said if line],
+        colours=COLOURS,
+        numbers=numbers,
+        roofline=Markup(roofline_figure(bench.ceilings, large, devices, numbers)),  # noqa: S704
+        times_of=[
+            Markup(time_figure(name, [row for row in bench.operations if row.operation == name]))  # noqa: S704
+            for name in operations
+        ],
+        ratio=_ratio,
+    )
+
+
+def _ratio(row: Any) -> float | None:
+    """How many times faster the hand-derived gradient is."""
+    hand, auto = row.hand.steady, row.autodiff.steady
+    return auto.median / hand.median if hand is not None and auto is not None else None

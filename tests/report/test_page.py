@@ -1,0 +1,179 @@
+"""The page of a bench: whole, readable by a parser, nothing asked of a network, strange words escaped."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("jinja2")
+pytest.importorskip("matplotlib")
+
+from pillars.measure import Bench
+from pillars.report import bench_page
+
+VOID = {"meta", "br", "link", "img", "input", "hr"}
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+class Reader(HTMLParser):
+    """Tags that close in order, ids, rows of each table, and whatever an attribute would fetch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.rows: dict[str, int] = {}
+        self.table = ""
+        self.fetched: list[str] = []
+        self.svgs = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        self.ids += [given["id"]] if "id" in given else []
+        self.svgs += tag == "svg"
+        for name in ("src", "href", "xlink:href", "action", "data"):
+            if name in given and not given[name].startswith("#"):
+                self.fetched.append(given[name])
+        if tag == "table":
+            self.table = given.get("id", "")
+            self.rows[self.table] = 0
+        if tag == "tr":
+            self.rows[self.table] += 1
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def read(page: str) -> Reader:
+    reader = Reader()
+    reader.feed(page)
+    reader.close()
+    assert reader.open == []
+    return reader
+
+
+def test_tables_and_pictures_are_there(bench: Bench) -> None:
+    reader = read(bench_page(bench))
+    operations = {row.operation for row in bench.operations}
+    assert reader.svgs == len(operations) + 1
+    heads = 1
+    assert reader.rows == {
+        "machine": heads + len(bench.ceilings),
+        "job": heads + len(bench.job.runs),
+        "operations": heads + len(bench.operations),
+        "gradients": heads + len(bench.gradients),
+    }
+
+
+def test_nothing_is_fetched_and_no_id_is_given_twice(bench: Bench) -> None:
+    page = bench_page(bench)
+    reader = read(page)
+    assert reader.fetched == []
+    assert len(set(reader.ids)) == len(reader.ids)
+    assert "default-src 'none'" in page
+    # names of XML's vocabularies are no addresses
+    assert set(re.findall(r'[a-z]+://[^"\s<>)]+', page)) <= {
+        "http://www.w3.org/2000/svg",
+        "http://www.w3.org/1999/xlink",
+    }
+    assert not re.search(r"url\((?!#)", page)
+    assert "@import" not in page
+
+
+def test_pictures_are_xml_with_words_and_the_page_s_own_ink(bench: Bench) -> None:
+    page = bench_page(bench)
+    pictures = re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL)
+    for picture in pictures:
+        root = ET.fromstring(picture)  # noqa: S314 - our own
+        words = " ".join(text.strip() for text in root.itertext() if text.strip())
+        assert "bytes" in words or "byte" in words
+        assert "seconds" in words or "a second" in words
+        assert "numpy" in words
+        assert "currentColor" in picture
+        assert "#010203" not in picture
+        assert "limit" in words
+
+
+def test_the_words_are_those_of_the_terminal(bench: Bench) -> None:
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", bench_page(bench)))
+    for said in (
+        "numpy and jax agree with the float64 reference",
+        "Large sizes: jax is faster on 3 of 3",
+        "From these sizes on jax is faster than numpy, in bytes that must move: linear 320 kB.",
+        "25.0 GB/s",
+        "200 GFLOP/s",
+        "436/450 = 96.9%",
+        "no CUDA-capable device is detected",
+    ):
+        assert said in text, said
+
+
+def test_what_is_wrong_is_shown_and_words_are_escaped(broken: Bench) -> None:
+    script = "<script>alert(1)</script>"
+    wrong = broken._replace(findings=(*broken.findings, script))
+    page = bench_page(wrong)
+    assert script not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert 'class="verdict bad"' in page
+    assert "failed: RuntimeError: out of memory" in page
+    read(page)
+
+
+def test_one_backend_nothing_timed_no_ceilings(bench: Bench) -> None:
+    bare = bench._replace(
+        ceilings=(),
+        crossovers=(),
+        operations=tuple(
+            row._replace(steady=None, least=None) for row in bench.operations if row.backend == "numpy"
+        ),
+        gradients=(),
+    )
+    reader = read(bench_page(bare))
+    assert reader.rows["gradients"] == 1
+
+
+def in_browser(page: Path, folder: Path, *options: str) -> str:
+    assert CHROMIUM is not None
+    quiet = (
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--no-first-run",
+    )
+    command: list[Any] = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", *quiet]
+    command += [f"--user-data-dir={folder / 'profile'}", *options, page.as_uri()]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here to open the page with")
+def test_a_browser_opens_it(bench: Bench, tmp_path: Path) -> None:
+    page = tmp_path / "bench.html"
+    page.write_text(bench_page(bench), encoding="utf-8")
+    dom = in_browser(page, tmp_path, "--dump-dom")
+    assert dom.count("<button>") >= 9 + 12 + 9  # the script ran: every heading of three tables sorts
+    assert dom.count("<svg") == 1 + len({row.operation for row in bench.operations})
+    # clicked in the page itself: what is sorted by time has the fastest row first
+    click = "<script>document.querySelectorAll('#operations th button')[9].click()</script></body>"
+    page.write_text(bench_page(bench).replace("</body>", click), encoding="utf-8")
+    body = in_browser(page, tmp_path, "--dump-dom").split('id="operations"')[1]
+    times = [
+        float(found)
+        for found in re.findall(r'<td data-value="([^"]+)">[^<]*s</td><td data-value="[^"]+">±', body)
+    ]
+    assert times[: len(bench.operations)] == sorted(
+        row.steady.median for row in bench.operations if row.steady
+    )
