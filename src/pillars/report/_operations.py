@@ -41,8 +41,9 @@ def operation_table(rows: Sequence[OperationRow], names: Sequence[str], level: i
         table.add_column("\ntime", justify="right", no_wrap=True)
         if level < 2:
             table.add_column("\n±", justify="right", no_wrap=True, style="dim")
+        if level < 3:
             table.add_column("\nlimit", justify="right", no_wrap=True)
-    if len(names) > 1 and level < 3:
+    if len(names) > 1 and level < 4:
         table.add_column("\nfaster", no_wrap=True)
     size = ""
     for (new, operation), found in by_operation(rows).items():
@@ -55,7 +56,7 @@ def operation_table(rows: Sequence[OperationRow], names: Sequence[str], level: i
             cells.append(next(iter(found.values())).shape)
         for name in names:
             cells += _cells(found.get(name), name == best, name in copied, level)
-        if len(names) > 1 and level < 3:
+        if len(names) > 1 and level < 4:
             cells.append(Text(f"{best} {times(ratio)}", style="green") if best else Text("even", style="dim"))
         table.add_row(*cells)
     return table
@@ -84,7 +85,7 @@ def _cells(row: OperationRow | None, best: bool, copied: bool, level: int) -> li
     missing = row is None or bool(row.failure)
     if row is None or missing:
         mark = Text("-", style="dim") if row is None else Text("failed", style="bold red")
-        return [mark, *[""] * (1 + (level < 1) + (level < 1 and copied) + 2 * (level < 2))]
+        return [mark, *[""] * (1 + (level < 1) + (level < 1 and copied) + (level < 2) + (level < 3))]
     cells: list[Text | str] = [Text(error(row.error), style="" if row.ok else "bold red")]
     if level < 1:
         cells.append(duration(row.first))
@@ -93,5 +94,6 @@ def _cells(row: OperationRow | None, best: bool, copied: bool, level: int) -> li
     cells.append(Text(duration(row.steady.median if row.steady else None), style="green" if best else ""))
     if level < 2:
         cells.append(percent(row.steady.spread) if row.steady else "")
+    if level < 3:
         cells.append(share(row.reached) if row.reached is not None else "")
     return cells
