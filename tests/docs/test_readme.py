@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -84,3 +86,18 @@ def test_links_to_files_resolve() -> None:
     targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
     assert targets
     assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_the_table_of_speed_is_that_of_the_recorded_results() -> None:
+    spec = importlib.util.spec_from_file_location("table", ROOT / "bench" / "table.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = json.loads((ROOT / "bench" / "results" / "speed_cpu.json").read_text(encoding="utf-8"))
+    assert "times faster than" in text
+    assert module.page(text, found) == text
+    shown = next(row for row in found["rows"] if row["asked"])
+    shown["milliseconds"]["pillars"] *= 2
+    assert module.page(text, found) != text

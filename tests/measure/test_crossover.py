@@ -22,6 +22,7 @@ def test_the_lines_cross_where_they_do() -> None:
         row("jax", b, 1e-3 * math.sqrt(b) / 10) for b in (1e2, 1e4)
     ]
     # 1e-6·b = 1e-4·√b where √b = 100
+    # where neither is the faster one nothing is decided, and the lines meet all the same
     [found] = crossovers([*rows, row("numpy", 1e6, 1.0), row("jax", 1e6, 0.1)])
     assert (found.operation, found.before, found.after) == ("softmax", "numpy", "jax")
     assert found.bytes == pytest.approx(1e4)
@@ -58,3 +59,23 @@ def test_what_did_not_run_takes_no_part() -> None:
         row("jax", 99, 1.0, "relu"),
     ]
     assert crossovers(apart) == ()
+
+
+def test_what_overlaps_decides_nothing() -> None:
+    def blurred(backend: str, moved: float, seconds: float) -> OperationRow:
+        return row(backend, moved, seconds)._replace(steady=Timing(seconds, seconds / 2, 2 * seconds, 3, 1))
+
+    sure = [row("numpy", 10, 1.0), row("jax", 10, 2.0)]
+    # faster by a hair at the end, then slower, then for certain
+    assert crossovers([*sure, blurred("numpy", 100, 1.1), blurred("jax", 100, 1.0)]) == ()
+    rows = [
+        *sure,
+        blurred("numpy", 100, 1.1),
+        blurred("jax", 100, 1.0),
+        row("numpy", 1000, 8.0),
+        row("jax", 1000, 2.0),
+    ]
+    [found] = crossovers(rows)
+    assert (found.before, found.after) == ("numpy", "jax")
+    assert 10 < found.bytes < 100  # log 2 above, log 1.1 below: nearly at the second size
+    assert found.bytes == pytest.approx(10 * 10 ** (math.log(2) / math.log(2.2)))

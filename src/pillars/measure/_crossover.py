@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import pairwise
 
 from pillars.measure._results import Crossover, OperationRow
+from pillars.measure._timing import Timing
 
 __all__ = ["crossovers"]
 
 
 def crossovers(rows: Sequence[OperationRow]) -> tuple[Crossover, ...]:
-    """Every change of the fastest backend between neighbouring sizes, operation by operation.
+    """Every change of the fastest backend from one size to a larger one, operation by operation.
 
-    A backend that did not run at both sizes takes no part between them.
+    A size where the quartiles of the fastest overlap another's decides nothing, and a backend that did not run at all
+    sizes takes no part.
 
     Examples
     --------
@@ -23,20 +25,35 @@ def crossovers(rows: Sequence[OperationRow]) -> tuple[Crossover, ...]:
     """
     found = []
     for operation in dict.fromkeys(row.operation for row in rows):
-        sizes: dict[float, dict[str, float]] = {}
+        sizes: dict[float, dict[str, Timing]] = {}
         for row in rows:
             if row.operation == operation and row.steady is not None and row.bytes:
-                sizes.setdefault(row.bytes, {})[row.backend] = row.steady.median
+                sizes.setdefault(row.bytes, {})[row.backend] = row.steady
         points = sorted(sizes.items())
-        for (low, first), (high, second) in itertools.pairwise(points):
-            both = [name for name in first if name in second]
-            if len(both) < 2:
-                continue
-            before, after = min(both, key=lambda name: first[name]), min(both, key=lambda name: second[name])
+        known = set.intersection(*(set(times) for _, times in points)) if points else set()
+        decided = [(i, name) for i, (_, times) in enumerate(points) if (name := _fastest(times, known))]
+        for (first, before), (last, after) in pairwise(decided):
             if before != after:
-                # how far the two are apart, in logarithms: of one sign below, of the other above
-                below = math.log(first[after] / first[before])
-                above = math.log(second[before] / second[after])
-                share = below / (below + above) if below + above > 0 else 0.5
-                found.append(Crossover(operation, before, after, low * (high / low) ** share))
+                moved = _meeting(points[first : last + 1], before, after)
+                found.append(Crossover(operation, before, after, moved))
     return tuple(found)
+
+
+def _fastest(times: Mapping[str, Timing], known: Collection[str]) -> str:
+    """The backend that is the fastest beyond doubt; empty where none is."""
+    ran = sorted((times[name].median, name) for name in known)
+    if len(ran) < 2:
+        return ""
+    (_, first), (_, second) = ran[:2]
+    return first if times[first].high < times[second].low else ""
+
+
+def _meeting(points: Sequence[tuple[float, Mapping[str, Timing]]], before: str, after: str) -> float:
+    """The bytes at which both take as long: by straight lines through the logarithms, where they first cross."""
+    apart = [
+        math.log(times[after].median / times[before].median) for _, times in points
+    ]  # above 0, then below
+    place = next(i for i, value in enumerate(apart[1:]) if value <= 0)
+    (low, _), (high, _) = points[place : place + 2]
+    share = apart[place] / (apart[place] - apart[place + 1])
+    return float(low * (high / low) ** share)
