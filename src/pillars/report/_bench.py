@@ -10,14 +10,7 @@ from pillars.report._console import put, show
 from pillars.report._gradients import GRADIENT_LEGEND, gradient_table
 from pillars.report._job import JOB_LEGEND, job_note, job_table, job_title
 from pillars.report._operations import OPERATION_LEGEND, operation_table
-from pillars.report._summary import (
-    crossover_lines,
-    gradient_line,
-    limit_line,
-    noise_line,
-    speed_lines,
-    verdict,
-)
+from pillars.report._summary import verdict, words
 from pillars.report._units import rate
 
 __all__ = ["print_bench"]
@@ -48,15 +41,8 @@ def print_bench(console: Console, bench: Bench) -> None:
         lambda level: gradient_table(bench.gradients, names, level),
         GRADIENT_LEGEND,
     )
-    for said in (
-        *speed_lines(bench),
-        *crossover_lines(bench),
-        limit_line(bench),
-        gradient_line(bench),
-        noise_line(bench),
-    ):
-        if said:
-            put(console, said)
+    for said in words(bench):
+        put(console, said)
     for finding in bench.findings[:_SHOWN]:
         put(console, Text.assemble(("✘ ", "red"), finding))
     if len(bench.findings) > _SHOWN:

@@ -22,14 +22,7 @@ def bench_page(bench: Bench) -> str:
     from markupsafe import Markup
 
     from pillars.report._figures import COLOURS, roofline_figure, time_figure
-    from pillars.report._summary import (
-        crossover_lines,
-        gradient_line,
-        limit_line,
-        noise_line,
-        speed_lines,
-        verdict,
-    )
+    from pillars.report._summary import verdict, words
 
     environment = Environment(
         loader=PackageLoader("pillars.report"),
@@ -50,17 +43,10 @@ def bench_page(bench: Bench) -> str:
     numbers = {name: number for number, name in enumerate(operations, 1)}
     devices = {state.name: state.device for state in bench.backends}
     large = [row for row in bench.operations if row.size == "large"]
-    said = [
-        *speed_lines(bench),
-        *crossover_lines(bench),
-        limit_line(bench),
-        gradient_line(bench),
-        noise_line(bench),
-    ]
     return environment.get_template("bench.html").render(
         bench=bench,
         verdict=verdict(bench).plain,
-        lines=[line.plain for line in said if line],
+        lines=[line.plain for line in words(bench)],
         colours=COLOURS,
         numbers=numbers,
         roofline=Markup(roofline_figure(bench.ceilings, large, devices, numbers)),  # noqa: S704

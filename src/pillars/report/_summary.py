@@ -11,9 +11,16 @@ from pillars.report._operations import faster
 from pillars.report._units import share, times
 from pillars.report._units import size as in_bytes
 
-__all__ = ["crossover_lines", "gradient_line", "limit_line", "noise_line", "speed_lines", "verdict"]
+__all__ = ["crossover_lines", "gradient_line", "limit_line", "noise_line", "speed_lines", "verdict", "words"]
 
 _WIDE = 0.3
+
+
+def words(bench: Bench) -> list[Text]:
+    """All that is said of the times, a line each; the verdict on the results is for the end, or the beginning."""
+    last = noise_line(bench)
+    lines = [*speed_lines(bench), *crossover_lines(bench), limit_line(bench), gradient_line(bench)]
+    return [line for line in (*lines, last) if line]
 
 
 def speed_lines(bench: Bench) -> list[Text]:
