@@ -356,3 +356,33 @@ def test_a_page_that_cannot_be_written_is_refused_before_the_bench(
     assert "--html needs jinja2 and matplotlib: pip install jinja2 matplotlib" in " ".join(
         found.output.split()
     )
+
+
+@pytest.mark.usefixtures("small")
+def test_a_bench_is_held_against_an_older_one(table: Path, tmp_path: Path) -> None:
+    options = ("bench", "--quick", "--backend", "numpy", "--data", str(table))
+    old = tmp_path / "old.json"
+    old.write_text(run(*options, "--json").stdout, encoding="utf-8")
+    found = run(*options, "--compare", str(old))
+    assert found.exit_code == 0, found.output
+    assert "Against the bench of " in found.stdout
+    assert " alike." in found.stdout
+    both = json.loads(run(*options, "--json", "--compare", str(old)).stdout)
+    assert both["schema"] == "pillars.bench/2"
+    assert both["comparison"].keys() >= {"slower", "faster", "alike"}
+    old.write_text("{}", encoding="utf-8")
+    refused = run(*options, "--compare", str(old))
+    assert refused.exit_code == 2
+    assert "has schema None, expected 'pillars.bench/2'" in refused.output
+
+
+def test_an_interrupted_bench_prints_what_it_has(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(**options: Any) -> Iterator[Any]:
+        yield next(_all(**options))._replace(size="large")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["pillars.measure._bench"], "workloads", stopped)
+    found = run("bench", "--quick", "--backend", "numpy", "--data", str(table))
+    assert found.exit_code == 130
+    assert "softmax" in found.stdout
+    assert "Interrupted: this is what was measured until then." in " ".join(found.stdout.split())

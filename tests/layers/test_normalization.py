@@ -315,7 +315,7 @@ def test_an_epsilon_outside_its_range(variant: Variant, f: Any, epsilon: float) 
         (
             ((784, 10), (784,)),
             {},
-            r"^layer_norm: .*If the features are on axis 0, or pass x\.T, say axis=0\.",
+            r"^layer_norm: .*If the features are on axis 0, say axis=0, or pass x\.T\.",
         ),
         (((2, 784, 10), (784,)), {}, r"If the features are on axis 1, say axis=1\."),
         (

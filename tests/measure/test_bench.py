@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -11,14 +12,14 @@ import pytest
 from pillars import BackendError
 from pillars.backends import Availability, available
 from pillars.measure import Dataset, as_json, backend_states, run_bench
-from pillars.measure._workloads import workloads
+from pillars.measure._workloads import Workload, workloads
 
 module = sys.modules["pillars.measure._bench"]
 
 
 @pytest.fixture
 def two(monkeypatch: pytest.MonkeyPatch) -> None:
-    loads = [load._replace(size="large") for load, _ in zip(workloads(), range(2), strict=False)]
+    loads = [load._replace(size="large") for load, _ in zip(workloads(quick=True), range(2), strict=False)]
     monkeypatch.setattr(module, "workloads", lambda **options: iter(loads))
 
 
@@ -88,3 +89,19 @@ def test_what_cannot_run_is_reported_with_its_reason(monkeypatch: pytest.MonkeyP
     assert (found["cupy"].ran, found["cupy"].reason, found["cupy"].version) == (False, reason, "14.2.0")
     with pytest.raises(BackendError, match="cudaErrorInsufficientDriver"):
         backend_states(["cupy"])
+
+
+def test_what_was_measured_before_an_interrupt_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(**options: object) -> Iterator[Workload]:
+        yield next(iter(workloads(quick=True)))._replace(size="large")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "workloads", stopped)
+    found = run_bench(small(), ["numpy"], quick=True)
+    assert found.interrupted
+    assert (
+        [row.operation for row in found.operations]
+        == ["softmax"]
+        == [row.operation for row in found.gradients]
+    )
+    assert found.findings == ()

@@ -117,6 +117,12 @@ def bench(
         Path | None,
         typer.Option("--html", help="Also one page with pictures, self-contained.", metavar="FILE"),
     ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            "--compare", help="What got slower since this --json of an older run.", metavar="OLD.json"
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Whether the backends agree, which is faster, how far from the machine's limit, and what a gradient by hand saves.
@@ -134,15 +140,23 @@ def bench(
         raise typer.BadParameter("names a column of --data FILE, and there is none", param_hint="--target")
     if html is not None:
         _check_page(html)
+    older = measure.load_bench(against) if against is not None else None
     problem = measure.load_table(data, target) if data is not None else measure.load_digits()
     with report.progress_bar() as progress:
         found = measure.run_bench(problem, _names(backends), quick=quick, progress=progress)
+    comparison = measure.compare(found, older) if older is not None else None
     if as_json:
-        typer.echo(measure.as_json(found))
+        typer.echo(
+            measure.as_json(found if comparison is None else {**found._asdict(), "comparison": comparison})
+        )
     else:
         report.print_bench(report.output_console(), found)
+        if comparison is not None:
+            report.print_comparison(report.output_console(), comparison)
     if html is not None:
         html.write_text(report.bench_page(found), encoding="utf-8")
+    if found.interrupted:
+        raise typer.Exit(INTERRUPTED)
     if found.findings:
         raise typer.Exit(FINDINGS)
 

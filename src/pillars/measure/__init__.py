@@ -6,6 +6,7 @@ from pillars.measure._audit import Audit, AuditRow, AuditState, audit, run_audit
 from pillars.measure._bench import backend_states, run_bench
 from pillars.measure._capabilities import CapabilityRow, CapabilityTable, capability_table
 from pillars.measure._ceiling import Ceiling, measure_ceilings
+from pillars.measure._compare import Change, Comparison, compare, load_bench
 from pillars.measure._environment import Environment, environment
 from pillars.measure._interval import Proportion, wilson_interval
 from pillars.measure._job import run_job
@@ -34,6 +35,8 @@ __all__ = [
     "CapabilityRow",
     "CapabilityTable",
     "Ceiling",
+    "Change",
+    "Comparison",
     "DataError",
     "Dataset",
     "Environment",
@@ -48,8 +51,10 @@ __all__ = [
     "audit",
     "backend_states",
     "capability_table",
+    "compare",
     "environment",
     "first_call",
+    "load_bench",
     "load_digits",
     "load_table",
     "measure_ceilings",

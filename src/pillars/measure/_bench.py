@@ -72,6 +72,7 @@ def run_bench(
     Returns
     -------
     Bench. `findings` lists what is wrong: runs that disagree, gradients that are off, backends that failed half way.
+    Interrupted after the job, it holds what was measured until then, and says so.
     """
     start = time.perf_counter()
     where = environment()  # first: its load is then that of others
@@ -97,11 +98,15 @@ def run_bench(
     ceilings = measure_ceilings(names, quick=quick)
     operations: list[OperationRow] = []
     gradients: list[GradientRow] = []
-    for workload in workloads(quick=quick):
-        step(f"{workload.name} {workload.shape}", 1.0)
-        operations += measure_operation(workload, names, pace, ceilings)
-        if workload.size == "large" or (workload.size == "small" and not quick):
-            gradients += measure_gradient(workload, names, pace, ceilings)
+    interrupted = False
+    try:
+        for workload in workloads(quick=quick):
+            step(f"{workload.name} {workload.shape}", 1.0)
+            operations += measure_operation(workload, names, pace, ceilings)
+            if workload.size == "large" or (workload.size == "small" and not quick):
+                gradients += measure_gradient(workload, names, pace, ceilings)
+    except KeyboardInterrupt:  # what was measured until then is worth showing
+        interrupted = True
     step("done")
     return Bench(
         schema=BENCH,
@@ -115,6 +120,7 @@ def run_bench(
         gradients=tuple(gradients),
         findings=tuple(findings(job, operations, gradients)),
         seconds=time.perf_counter() - start,
+        interrupted=interrupted,
     )
 
 

@@ -199,6 +199,7 @@ class Bench(NamedTuple):
     Attributes
     ----------
     schema : of the JSON; it changes when a reader of the old one would break.
+    interrupted : whether Ctrl-C ended it: the rows are those measured until then.
     ceilings : what each device copies and multiplies at best, measured in this run.
     units : field -> unit, for the numbers in the JSON.
     """
@@ -214,6 +215,7 @@ class Bench(NamedTuple):
     gradients: tuple[GradientRow, ...]
     findings: tuple[str, ...]
     seconds: float
+    interrupted: bool = False
     units: Mapping[str, str] = BENCH_UNITS
 
 

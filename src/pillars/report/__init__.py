@@ -5,6 +5,7 @@ from __future__ import annotations
 from pillars.report._audit import print_audit
 from pillars.report._backends import print_backends, print_capabilities
 from pillars.report._bench import print_bench
+from pillars.report._compare import print_comparison
 from pillars.report._console import error_console, output_console
 from pillars.report._page import bench_page, page_needs
 from pillars.report._progress import progress_bar
@@ -21,6 +22,7 @@ __all__ = [
     "print_backends",
     "print_bench",
     "print_capabilities",
+    "print_comparison",
     "progress_bar",
     "times",
 ]

@@ -112,6 +112,8 @@ def verdict(bench: Bench) -> Text:
     checks = len(bench.job.runs) + len(bench.operations) + 2 * len(bench.gradients)
     tail = f"; {', '.join(left)} not run" if left else ""
     tail += f" ({bench.seconds:.0f} s)."
+    if bench.interrupted:
+        tail += " Interrupted: this is what was measured until then."
     if bench.findings:
         wrong = f"✘ {len(bench.findings)} of {checks} results are wrong or missing on {', '.join(ran)}{tail}"
         return Text(wrong, style="bold red")

@@ -1,0 +1,48 @@
+"""What got slower since an older bench."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pillars.measure import Change, Comparison
+from pillars.report._console import plain_table, put
+from pillars.report._units import duration, times
+
+__all__ = ["print_comparison"]
+
+_SHOWN = 12
+
+
+def print_comparison(console: Console, found: Comparison) -> None:
+    """The slower rows and the faster ones, the largest changes first, under what else differs between the two runs."""
+    commit = f", commit {found.commit}" if found.commit else ""
+    put(console)
+    put(console, f"Against the bench of {found.date}{commit}", "bold")
+    for line in found.differs:
+        put(console, Text(f"not the same: {line}", "yellow"))
+    for word, style, changes in (("slower", "red", found.slower), ("faster", "green", found.faster)):
+        if changes:
+            put(console, _table(word, style, changes[:_SHOWN]))
+        if len(changes) > _SHOWN:
+            put(console, f"and {len(changes) - _SHOWN} more that are {word}: all of them in --json", "dim")
+    apart = f"; {found.apart} are in one of the two alone" if found.apart else ""
+    counted = f"{len(found.slower)} rows are slower, {len(found.faster)} faster, {found.alike} alike{apart}."
+    put(console, Text(counted, "bold red" if found.slower else "bold green"))
+    put(console, "slower, faster: the quartiles of the two runs are over a tenth apart", "dim")
+
+
+def _table(word: str, style: str, changes: Sequence[Change]) -> Table:
+    table = plain_table()
+    for heading in ("operation", "what", "inputs", "backend"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("before", "now", word):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for one in changes:
+        ratio = one.after / one.before if word == "slower" else one.before / one.after
+        cells = one.operation, one.what, one.shape, one.backend, duration(one.before), duration(one.after)
+        table.add_row(*cells, Text(times(ratio), style))
+    return table
