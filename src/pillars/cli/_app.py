@@ -98,7 +98,7 @@ def _pillars(
 def bench(
     quick: Annotated[
         bool,
-        typer.Option("--quick", help="Fewer repeats, smaller sizes: under half a minute; without, over one."),
+        typer.Option("--quick", help="Fewer repeats and sizes: under half a minute; without, some two minutes."),
     ] = False,
     backends: Backends = None,
     data: Annotated[
