@@ -255,7 +255,7 @@ def test_bench_on_a_users_table(table: Path) -> None:
     assert [run["accuracy"]["estimate"] for run in job["runs"]] == [1.0, 1.0]
     text = run("bench", "--quick", "--backend", "numpy", "--data", str(table), "--target", "kind")
     assert text.exit_code == 0
-    assert "blobs.csv: softmax regression" in text.stdout
+    assert "blobs.csv: standardised, " in text.stdout
     assert text.stdout.splitlines()[-1].startswith("✔ numpy agrees")
 
 
@@ -279,7 +279,7 @@ def test_a_finding_exits_with_1(monkeypatch: pytest.MonkeyPatch, table: Path) ->
     arguments = ("bench", "--quick", "--backend", "numpy", "--data", str(table))
     found = run(*arguments)
     assert found.exit_code == 1
-    assert "softmax 64×10, numpy: error 5.0e-01" in found.stdout
+    assert "softmax 64×10 float32, numpy: error 5.0e-01" in found.stdout
     assert found.stdout.splitlines()[-1].startswith("✘")
     as_json = run(*arguments, "--json")
     assert as_json.exit_code == 1
@@ -293,7 +293,7 @@ def test_the_quick_bench_whole_as_a_process() -> None:
     found = json.loads(done.stdout)
     states = available()
     ran = [name for name, state in states.items() if state.usable]
-    assert found["schema"] == "pillars.bench/2"
+    assert found["schema"] == "pillars.bench/3"
     counted = {
         "samples",
         "inner",
@@ -306,7 +306,7 @@ def test_the_quick_bench_whole_as_a_process() -> None:
         "train",
         "held_out",
     }
-    counted |= {"disagreements", "cores", "threads"}
+    counted |= {"disagreements", "cores", "threads", "components"}
     assert set(numbers(found)) - counted == set(found["units"])
     assert {state["name"]: state["ran"] for state in found["backends"]} == {
         n: s.usable for n, s in states.items()
@@ -317,9 +317,10 @@ def test_the_quick_bench_whole_as_a_process() -> None:
     ]
     shares = {(run["accuracy"]["successes"], run["accuracy"]["n"]) for run in found["job"]["runs"]}
     assert len(shares) == 1
-    assert (
-        len(found["operations"]) == 2 * len(found["gradients"]) == number_of_workloads(quick=True) * len(ran)
-    )
+    assert len(found["operations"]) == number_of_workloads(quick=True) * len(ran)
+    differentiable = {row["operation"] for row in found["operations"]} - {"pca", "gradient_descent"}
+    assert {row["operation"] for row in found["gradients"]} == differentiable
+    assert {row["dtype"] for row in found["operations"]} == {"float32", "float64"}
     for row in found["operations"]:
         assert row["error"] <= row["bound"]
         assert row["first"] > 0
@@ -368,12 +369,12 @@ def test_a_bench_is_held_against_an_older_one(table: Path, tmp_path: Path) -> No
     assert "Against the bench of " in found.stdout
     assert " alike." in found.stdout
     both = json.loads(run(*options, "--json", "--compare", str(old)).stdout)
-    assert both["schema"] == "pillars.bench/2"
+    assert both["schema"] == "pillars.bench/3"
     assert both["comparison"].keys() >= {"slower", "faster", "alike"}
     old.write_text("{}", encoding="utf-8")
     refused = run(*options, "--compare", str(old))
     assert refused.exit_code == 2
-    assert "has schema None, expected 'pillars.bench/2'" in refused.output
+    assert "has schema None, expected 'pillars.bench/3'" in refused.output
 
 
 def test_an_interrupted_bench_prints_what_it_has(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,7 @@ def test_everything_is_there_and_becomes_json() -> None:
     assert found.seconds > 0
     plain = json.loads(as_json(found))
     assert plain["operations"][0]["steady"]["median"] > 0
-    assert plain["schema"] == "pillars.bench/2"
+    assert plain["schema"] == "pillars.bench/3"
     assert "cpu" in {limit["device"] for limit in plain["ceilings"]}
     assert all(row["least"] > 0 for row in plain["operations"])
     assert plain["units"]["median"].startswith("seconds")
@@ -54,8 +54,10 @@ def test_everything_is_there_and_becomes_json() -> None:
 def test_what_is_wrong_is_listed() -> None:
     right = run_bench(small(), ["numpy"], quick=True)
     run, row, gradient = right.job.runs[0], right.operations[0], right.gradients[0]
+    reduction = right.job.reductions[0]
     job = right.job._replace(
-        runs=(run._replace(ok=False, parameter_error=0.5), run._replace(error="RuntimeError: no"))
+        reductions=(reduction._replace(ok=False, error=0.25), reduction._replace(failure="Error: none")),
+        runs=(run._replace(ok=False, parameter_error=0.5), run._replace(error="RuntimeError: no")),
     )
     rows = [
         row._replace(ok=False, error=0.5),
@@ -64,13 +66,16 @@ def test_what_is_wrong_is_listed() -> None:
     ]
     off = gradient._replace(hand=gradient.hand._replace(ok=False, error=0.25))
     listed = module.findings(job, rows, [gradient, off])
-    assert len(listed) == 6
+    assert len(listed) == 8
+    assert f"principal components: variances 2.5e-01 off (bound {reduction.bound:.1e})" in listed[0]
+    assert listed[1].endswith("principal components: Error: none")
+    del listed[:2]
     assert "small, numpy, hand-derived: parameters 5.0e-01 from the float64 run" in listed[0]
     assert listed[1].endswith("RuntimeError: no")
-    assert f"softmax 64×10, numpy: error 5.0e-01 (bound {row.bound:.1e})" in listed[2]
+    assert f"softmax 64×10 float32, numpy: error 5.0e-01 (bound {row.bound:.1e})" in listed[2]
     assert "not finite" in listed[3]
     assert listed[4].endswith("Error: x")
-    assert "gradient of softmax 64×10, numpy, hand-derived: error 2.5e-01" in listed[5]
+    assert "gradient of softmax 64×10 float32, numpy, hand-derived: error 2.5e-01" in listed[5]
 
 
 def test_states_of_what_is_asked_for() -> None:

@@ -94,10 +94,10 @@ def test_rows_of_one_alone_and_another_machine_are_said(
     [
         ("", "is no JSON"),
         ("[1, 2]", "has schema None"),
-        ('{"schema": "pillars.bench/1"}', "has schema 'pillars.bench/1', expected 'pillars.bench/2'"),
-        ('{"schema": "pillars.bench/2"}', "lacks parts of a bench"),
+        ('{"schema": "pillars.bench/2"}', "has schema 'pillars.bench/1', expected 'pillars.bench/3'"),
+        ('{"schema": "pillars.bench/3"}', "lacks parts of a bench"),
         (
-            '{"schema": "pillars.bench/2", "operations": 3, "gradients": [], "environment": {}}',
+            '{"schema": "pillars.bench/3", "operations": 3, "gradients": [], "environment": {}}',
             "lacks parts of a bench",
         ),
     ],

@@ -13,7 +13,7 @@ from pillars.measure._results import OperationRow
 
 def row(backend: str, moved: float, seconds: float | None, operation: str = "softmax") -> OperationRow:
     steady = None if seconds is None else Timing(seconds, seconds, seconds, 3, 1)
-    parts = ("", "", backend, "float32", "body", 0.0, 1.0, True, None, None, steady, moved, 0.0, None, "")
+    parts = ("", "", backend, "float32", "body", 0.0, 1.0, True, None, None, steady, moved, 0.0, None, (), "")
     return OperationRow(operation, *parts)
 
 

@@ -56,6 +56,56 @@ def test_the_job_states_what_it_did(job: Job) -> None:
     assert (job.steps, job.reference.steps) == (100, 100)
 
 
+def test_principal_components_agree_and_their_bounds_bind(job: Job) -> None:
+    assert 30 < job.components < 61
+    assert 0.95 <= job.explained < 0.97
+    assert [row.backend for row in job.reductions] == BACKENDS
+    for row in job.reductions:
+        assert row.ok, row
+        assert 0 < row.error < row.bound < 1e-4
+        assert 0 < row.angle < row.angle_bound < 0.05
+        assert row.steady is not None
+
+
+@pytest.mark.parametrize("fault", ["scaled", "turned"])
+def test_wrong_components_are_found(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
+    reduction = sys.modules["pillars.measure._reduction"]
+    right = reduction.pca
+
+    def wrong(x, *args, **options):
+        found = right(x, *args, **options)
+        if x.dtype == np.float64:
+            return found  # the reference stays right
+        if fault == "scaled":
+            return found._replace(explained_variance=found.explained_variance * np.float32(1.001))
+        turned = found.components.copy()
+        turned[-1] = np.roll(turned[-1], 1)
+        return found._replace(components=turned)
+
+    monkeypatch.setattr(reduction, "pca", wrong)
+    (row,) = run_job(load_digits(), ["numpy"], steps=5, rounds=0).reductions
+    assert not row.ok
+    assert (row.error > row.bound) == (fault == "scaled")
+    assert (row.angle > row.angle_bound) == (fault == "turned")
+
+
+def test_a_backend_without_components_is_told_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args):
+        raise MemoryError("no\nmemory")
+
+    monkeypatch.setattr(module, "reduce_on", broken)
+    found = run_job(small(), ["numpy"], steps=5, rounds=1, pause=0.0)
+    assert found.reductions[0].failure == "MemoryError: no memory"
+    assert all(run.error == "no principal components to work on" for run in found.runs)
+
+
+def test_components_are_left_out_where_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["pillars.measure._reduction"], "_LARGEST", 3)
+    found = run_job(small(), ["numpy"], steps=5, rounds=0)
+    assert (found.components, found.explained, found.reductions) == (0, 0.0, ())
+    assert all(run.ok for run in found.runs)
+
+
 def small() -> Dataset:
     draw = np.random.default_rng(5)
     y = np.arange(60) % 3
@@ -125,4 +175,9 @@ def test_the_bound_grows_with_steps_and_roundoff() -> None:
 def test_it_says_what_it_is_doing() -> None:
     said: list[str] = []
     run_job(small(), ["numpy"], steps=2, rounds=0, progress=said.append)
-    assert said == ["small: numpy, hand-derived", "small: numpy, autodiff", "small: timing"]
+    assert said == [
+        "small: numpy, principal components",
+        "small: numpy, hand-derived",
+        "small: numpy, autodiff",
+        "small: timing",
+    ]

@@ -18,6 +18,8 @@ from pillars.measure import (
     Job,
     JobRun,
     OperationRow,
+    PeerTime,
+    Reduction,
     Side,
     Timing,
     wilson_interval,
@@ -47,13 +49,14 @@ def operation(name: str, size: str, backend: str, seconds: float, **changes: obj
         1e4,
         5e3,
         0.25 * seconds,
+        (PeerTime("plain", 1e-7, timing(1.5 * seconds), ""),) if backend == "numpy" else (),
         "",
     )
     return row._replace(**changes)
 
 
 def gradient(name: str, size: str, backend: str, hand: float, auto: float) -> GradientRow:
-    sides = [Side(2.25e-7, True, 0.1, timing(seconds), "") for seconds in (hand, auto)]
+    sides = [Side(2.25e-7, True, 0.1, timing(seconds), int(1e8 * seconds), "") for seconds in (hand, auto)]
     return GradientRow(name, size, "64×10", backend, "float32", 2e-5, 1e4, 5e3, hand / 4, *sides)
 
 
@@ -71,11 +74,11 @@ def bench() -> Bench:
         date, commit, *machine, blas=["openblas"], packages={"numpy": "2.4.6"}, variables={}
     )
     states = (
-        BackendState("numpy", True, "2.4.6", ("cpu",), "", "float32", "cpu"),
+        BackendState("numpy", True, "2.4.6", ("cpu",), "", "float32", "cpu", True),
         BackendState(
-            "cupy", False, "14.2.0", (), "CUDARuntimeError: no CUDA-capable device is detected", "", ""
+            "cupy", False, "14.2.0", (), "CUDARuntimeError: no CUDA-capable device is detected", "", "", False
         ),
-        BackendState("jax", True, "0.10.2", ("cpu:0",), "", "float32", "cpu"),
+        BackendState("jax", True, "0.10.2", ("cpu:0",), "", "float32", "cpu", False),
     )
     reference = Reference(0.125, wilson_interval(436, 450), 500, "steps")
     runs = tuple(
@@ -87,7 +90,27 @@ def bench() -> Bench:
             ("jax", "autodiff", 0.06),
         )
     )
-    job = Job("optical digits", 1797, 64, 10, 1347, 450, ("pixel 0,0",), 4.0, 0.25, 500, reference, runs)
+    reductions = (
+        Reduction("numpy", 2e-7, 2e-5, 3e-5, 1e-2, 0.01, timing(0.002), True, ""),
+        Reduction("jax", 3e-7, 2e-5, 1e-5, 1e-2, 1.25, timing(0.003), True, ""),
+    )
+    job = Job(
+        "optical digits",
+        1797,
+        64,
+        10,
+        1347,
+        450,
+        ("pixel 0,0",),
+        4.0,
+        0.25,
+        500,
+        39,
+        0.953,
+        reductions,
+        reference,
+        runs,
+    )
     ceilings = (Ceiling("cpu", "float32", 2.5e10, 2e11, "numpy", "jax"),)
     names = ("softmax", "linear", "mean_squared_error")
     operations = tuple(
@@ -104,7 +127,7 @@ def bench() -> Bench:
         for backend in ("numpy", "jax")
     )
     return Bench(
-        "pillars.bench/2", False, environment, states, ceilings, job, operations, changes, gradients, (), 61.0
+        "pillars.bench/3", False, environment, states, ceilings, job, operations, changes, gradients, (), 61.0
     )
 
 
@@ -125,7 +148,7 @@ def broken(bench: Bench) -> Bench:
 def printed() -> Callable[..., str]:
     """What a function prints on a console of some width."""
 
-    def run(show: Callable[..., None], *args: object, width: int = 160) -> str:
+    def run(show: Callable[..., None], *args: object, width: int = 200) -> str:
         console = Console(file=io.StringIO(), width=width, highlight=False, markup=False, color_system=None)
         show(console, *args)
         return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]

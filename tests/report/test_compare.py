@@ -9,7 +9,7 @@ from pillars.report import print_comparison
 
 
 def change(operation: str, before: float, after: float) -> Change:
-    return Change("forward", operation, "large", "2048×1024", "numpy", before, after)
+    return Change("forward", operation, "large", "2048×1024", "float64", "numpy", before, after)
 
 
 def test_the_slower_and_the_faster(printed: Callable[..., str]) -> None:
@@ -22,7 +22,18 @@ def test_the_slower_and_the_faster(printed: Callable[..., str]) -> None:
     assert "Against the bench of 2026-01-01, commit abc" in lines
     assert "not the same: cores: 1 then, 2 now" in lines
     [first] = [line for line in lines if line.startswith("op20")]
-    assert first.split() == ["op20", "forward", "2048×1024", "numpy", "1.00", "ms", "20.0", "ms", "20×"]
+    assert first.split() == [
+        "op20",
+        "forward",
+        "2048×1024",
+        "float64",
+        "numpy",
+        "1.00",
+        "ms",
+        "20.0",
+        "ms",
+        "20×",
+    ]
     assert "and 3 more that are slower: all of them in --json" in lines
     [faster] = [line for line in lines if line.startswith("relu")]
     assert faster.split()[-1] == "4.0×"

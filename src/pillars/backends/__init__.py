@@ -6,7 +6,7 @@ from pillars.backends._boundary import common_backend
 from pillars.backends._capabilities import Capability, capabilities, capability, require
 from pillars.backends._context import Choice, backend, chosen, use, using
 from pillars.backends._convert import asarray, move
-from pillars.backends._cost import Cost, Flops, call_cost, gradient_cost, per_entry
+from pillars.backends._cost import Cost, Flops, call_cost, count_flops, gradient_cost, per_entry
 from pillars.backends._derivative import forward_and_pullback
 from pillars.backends._domain import Call, Draw
 from pillars.backends._dtypes import dtype_kind, dtype_name, dtype_range, refuse_narrowing
@@ -20,6 +20,7 @@ from pillars.backends._operation import (
     forced_kernels,
     operation,
     procedure,
+    reference_bodies,
 )
 from pillars.backends._plain import host_number, plain_int
 from pillars.backends._protocol import Availability, Backend
@@ -52,6 +53,7 @@ __all__ = [
     "capability",
     "chosen",
     "common_backend",
+    "count_flops",
     "dtype_kind",
     "dtype_name",
     "dtype_range",
@@ -72,6 +74,7 @@ __all__ = [
     "pool_map",
     "procedure",
     "records",
+    "reference_bodies",
     "refuse_narrowing",
     "register_array_type",
     "require",

@@ -9,7 +9,7 @@ from pillars._errors import CapabilityError
 from pillars.backends._record import Record
 from pillars.backends._tree import tree_leaves
 
-__all__ = ["Cost", "Flops", "call_cost", "gradient_cost", "per_entry"]
+__all__ = ["Cost", "Flops", "call_cost", "count_flops", "gradient_cost", "per_entry"]
 
 
 class Flops(NamedTuple):
@@ -67,6 +67,11 @@ def gradient_cost(record: Record, values: list[Any], y: Any) -> Cost:
     flops = _flops(record, values)
     moved = _size(arrays) - flops.unread + 2 * _size(tree_leaves(y)) + _size(floating)
     return Cost(moved, flops.gradient)
+
+
+def count_flops(function: Any, *args: Any, **options: Any) -> Flops:
+    """The floating operations of a call of an operation; see :func:`call_cost`."""
+    return _flops(function.record, function.record.bind(args, options))
 
 
 def _arrays(record: Record, values: list[Any]) -> list[Any]:

@@ -22,7 +22,16 @@ from pillars.backends._registry import adapter_of_type, backend_named
 from pillars.backends._run import run_generic
 from pillars.backends._wrapper import build, entry_key
 
-__all__ = ["Explanation", "Operation", "Procedure", "explain", "forced_kernels", "operation", "procedure"]
+__all__ = [
+    "Explanation",
+    "Operation",
+    "Procedure",
+    "explain",
+    "forced_kernels",
+    "operation",
+    "procedure",
+    "reference_bodies",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -143,7 +152,7 @@ def _registrar(record: Record, rule: str) -> Callable[[F], F]:
 
 def _reference(record: Record) -> Callable[..., Any]:
     def reference(*args: Any, **options: Any) -> Any:
-        with mode("reference"):
+        with reference_bodies():
             return record.function(*args, **options)
 
     reference.__doc__ = (
@@ -167,6 +176,11 @@ def mode(name: str) -> Iterator[None]:
 def forced_kernels() -> Any:
     """A context in which kernels run below their size threshold, for the contract suites."""
     return mode("forced")
+
+
+def reference_bodies() -> Any:
+    """A context in which every operation is its body: no kernel, no compilation, no hand-derived rule."""
+    return mode("reference")
 
 
 def current_mode() -> str:

@@ -108,6 +108,10 @@ class Backend(ABC):
         """What a dtype becomes here: JAX with x64 off keeps 32 of 64 bits."""
         return dtype
 
+    def double(self) -> AbstractContextManager[Any]:
+        """A context in which float64 exists, whatever the library's settings."""
+        return nullcontext()
+
     # what runs
     @abstractmethod
     def entry(self, record: Any, kinds: tuple[type, ...], traced_number: bool) -> Callable[..., Any]:
@@ -154,6 +158,10 @@ class Backend(ABC):
     @abstractmethod
     def synchronize(self, x: Any = None) -> Any:
         """Wait for the device; returns `x`."""
+
+    def memory(self, f: Callable[..., Any], *args: Any) -> int | None:
+        """Bytes that ``f(*args)`` takes at its peak beside its arguments, results included; None: it cannot be told."""
+        return None
 
     def __repr__(self) -> str:
         return f"<pillars backend {self.name!r} on {', '.join(self.devices)}>"

@@ -17,6 +17,8 @@ from pillars.measure._results import (
     Job,
     JobRun,
     OperationRow,
+    PeerTime,
+    Reduction,
     Side,
     as_json,
 )
@@ -44,7 +46,9 @@ __all__ = [
     "Job",
     "JobRun",
     "OperationRow",
+    "PeerTime",
     "Proportion",
+    "Reduction",
     "Side",
     "Timing",
     "as_json",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pillars._errors import BackendError
-from pillars.backends import available
+from pillars.backends import available, backend, dtype_name
 from pillars.measure._ceiling import device_name, measure_ceilings
 from pillars.measure._crossover import crossovers
 from pillars.measure._environment import environment
@@ -18,6 +18,7 @@ from pillars.measure._parity import Pace, measure_operation
 from pillars.measure._precision import product_precision
 from pillars.measure._results import BackendState, Bench, GradientRow, Job, OperationRow
 from pillars.measure._schema import BENCH
+from pillars.measure._timing import one_line
 from pillars.measure._workloads import number_of_workloads, workloads
 from pillars.measure.data import Dataset, load_digits
 
@@ -40,10 +41,15 @@ def backend_states(names: Sequence[str] | None = None) -> tuple[BackendState, ..
             raise BackendError(f"backends: got {name!r}, expected some of {', '.join(map(repr, known))}.")
     states = []
     for name in wanted:
-        found = known[name]
-        precision, device = (product_precision(name).name, device_name(name)) if found.usable else ("", "")
-        parts = (found.version, tuple(found.devices), found.reason, precision, device)
-        states.append(BackendState(name, found.usable, *parts))
+        usable, version, devices, reason = known[name]
+        precision, device, double = "", "", False
+        if usable:
+            try:
+                precision, device = product_precision(name).name, device_name(name)
+                double = dtype_name(backend(name).stored_dtype("float64")) == "float64"
+            except Exception as error:  # its first product: what cannot multiply cannot be measured
+                usable, reason = False, one_line(error)
+        states.append(BackendState(name, usable, version, tuple(devices), reason, precision, device, double))
     if not any(state.ran for state in states):
         reasons = "; ".join(f"{state.name}: {state.reason}" for state in states)
         raise BackendError(
@@ -92,10 +98,10 @@ def run_bench(
         steps=200 if quick else 500,
         rounds=2 if quick else 3,
         pause=pace.pause,
-        progress=lambda what: step(what, 8.0 / (2 * len(names) + 1)),
+        progress=lambda what: step(what, 8.0 / (3 * len(names) + 1)),
     )
     step("what the machine allows", 2.0)
-    ceilings = measure_ceilings(names, quick=quick)
+    ceilings = measure_ceilings(names, ("float32", "float64"), quick=quick)
     operations: list[OperationRow] = []
     gradients: list[GradientRow] = []
     interrupted = False
@@ -103,7 +109,10 @@ def run_bench(
         for workload in workloads(quick=quick):
             step(f"{workload.name} {workload.shape}", 1.0)
             operations += measure_operation(workload, names, pace, ceilings)
-            if workload.size == "large" or (workload.size == "small" and not quick):
+            if workload.operation is None:
+                continue
+            wanted = ("large",) if quick else ("small", "large")
+            if workload.size in wanted and not (quick and workload.dtype == "float64"):
                 gradients += measure_gradient(workload, names, pace, ceilings)
     except KeyboardInterrupt:  # what was measured until then is worth showing
         interrupted = True
@@ -116,7 +125,7 @@ def run_bench(
         ceilings=ceilings,
         job=job,
         operations=tuple(operations),
-        crossovers=crossovers(operations),
+        crossovers=crossovers([row for row in operations if row.dtype == "float32"]),
         gradients=tuple(gradients),
         findings=tuple(findings(job, operations, gradients)),
         seconds=time.perf_counter() - start,
@@ -127,6 +136,15 @@ def run_bench(
 def findings(job: Job, operations: Sequence[OperationRow], gradients: Sequence[GradientRow]) -> list[str]:
     """What is wrong, a line each; empty where everything agrees."""
     found = []
+    for reduction in job.reductions:
+        place = f"{job.data}, {reduction.backend}, principal components"
+        if reduction.failure:
+            found.append(f"{place}: {reduction.failure}")
+        elif not reduction.ok:
+            found.append(
+                f"{place}: variances {reduction.error:.1e} off (bound {reduction.bound:.1e}), their span "
+                f"{reduction.angle:.1e} (bound {reduction.angle_bound:.1e})"
+            )
     for run in job.runs:
         place = f"{job.data}, {run.backend}, {run.gradient}"
         if run.error:
@@ -137,9 +155,9 @@ def findings(job: Job, operations: Sequence[OperationRow], gradients: Sequence[G
                 f"{run.parameter_bound:.1e}), loss {run.loss_error:.1e} (bound {run.loss_bound:.1e})"
             )
     for row in operations:
-        found += _judge(f"{row.operation} {row.shape}, {row.backend}", row, row.bound)
+        found += _judge(f"{row.operation} {row.shape} {row.dtype}, {row.backend}", row, row.bound)
     for gradient in gradients:
-        place = f"gradient of {gradient.operation} {gradient.shape}, {gradient.backend}"
+        place = f"gradient of {gradient.operation} {gradient.shape} {gradient.dtype}, {gradient.backend}"
         found += _judge(f"{place}, hand-derived", gradient.hand, gradient.bound)
         found += _judge(f"{place}, autodiff", gradient.autodiff, gradient.bound)
     return found

@@ -13,6 +13,7 @@ from pillars.measure.data import DataError
 
 __all__ = ["Change", "Comparison", "compare", "load_bench"]
 
+_Key = tuple[str, str, str, str, str, str]  # what, operation, size, shape, dtype, backend
 _CLEAR = 1.1  # how far apart the nearer quartiles must be: two runs differ by more than one does in itself
 
 
@@ -28,6 +29,7 @@ class Change(NamedTuple):
     operation: str
     size: str
     shape: str
+    dtype: str
     backend: str
     before: float
     after: float
@@ -122,16 +124,19 @@ def compare(bench: Bench, older: Mapping[str, Any]) -> Comparison:
     )
 
 
-def _times(bench: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str, str, str, str], Mapping[str, float]]]:
-    """(what, operation, size, shape, backend) -> the steady state, of every row that has one."""
+def _times(bench: Mapping[str, Any]) -> Iterator[tuple[_Key, Mapping[str, float]]]:
+    """(what, operation, size, shape, dtype, backend) -> the steady state, of every row that has one."""
     for row in bench["operations"]:
         if row["steady"] is not None:
-            yield ("forward", row["operation"], row["size"], row["shape"], row["backend"]), row["steady"]
+            yield ("forward", *_place(row)), row["steady"]
     for row in bench["gradients"]:
         for side, name in (("hand", "by hand"), ("autodiff", "by autodiff")):
             if row[side]["steady"] is not None:
-                key = (f"gradient {name}", row["operation"], row["size"], row["shape"], row["backend"])
-                yield key, row[side]["steady"]
+                yield (f"gradient {name}", *_place(row)), row[side]["steady"]
+
+
+def _place(row: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
+    return row["operation"], row["size"], row["shape"], row["dtype"], row["backend"]
 
 
 def _differences(new: Mapping[str, Any], old: Mapping[str, Any]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Hand-derived gradients against automatic differentiation of the body: error and time."""
+"""Hand-derived gradients against automatic differentiation of the body: error, time and memory."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pillars.backends import backend, forward_and_pullback, gradient_cost
+from pillars.backends import backend, forward_and_pullback
 from pillars.calculus import vjp
 from pillars.measure._ceiling import Ceiling, ceiling_of
-from pillars.measure._parity import Pace, bound_of, one_line, relative_error, to_backend
+from pillars.measure._parity import Pace, as_float64, bound_of, to_backend, worst_error
+from pillars.measure._precision import doubled
 from pillars.measure._results import GradientRow, Side
-from pillars.measure._timing import Candidate, first_call, race
+from pillars.measure._timing import Candidate, first_call, one_line, race
 from pillars.measure._workloads import Workload
 
 __all__ = ["autodiff_gradient", "hand_gradient", "measure_gradient"]
@@ -48,56 +49,50 @@ def measure_gradient(
 
     The reference is the body in float64 on NumPy, differentiated automatically: the rule under test has no part in it.
     """
-    xp = backend("numpy").xp
-    operation = workload.operation
-    wide = [array.astype(xp.float64) if array.dtype.kind == "f" else array for array in workload.arrays]
-    expected = autodiff_gradient(operation, wide, workload.cotangent.astype(xp.float64))
-    bounds = {name: bound_of(workload, name, gradient=True) for name in names}
-    sides: dict[tuple[str, str], Side] = {}
-    candidates: dict[str, Candidate] = {}
-    for name in names:
-        for method, rule in (("hand", hand_gradient), ("autodiff", autodiff_gradient)):
-            try:
-                candidate = _candidate(rule, workload, name)
-                result, seconds = first_call(candidate)
-                error = max(
-                    relative_error(backend(name).to_numpy(found), wanted)
-                    for found, wanted in zip(result[1:], expected[1:], strict=True)
-                )
-                sides[name, method] = Side(error, error <= bounds[name], seconds, None, "")
-                candidates[f"{name}|{method}"] = candidate
-            except Exception as error:
-                sides[name, method] = Side(math.nan, False, None, None, one_line(error))
-    if pace.rounds:
-        for key, timing in race(candidates, **pace._asdict()).items():
-            name, _, method = key.partition("|")
-            sides[name, method] = sides[name, method]._replace(steady=timing)
-    dtype = str(workload.arrays[0].dtype)
-    # the value is of the arrays' dtype, and its shape is the cotangent's
-    cost = gradient_cost(operation.record, operation.record.bind(workload.arrays, {}), workload.cotangent)
-    ceilings_of = {name: ceiling_of(ceilings, name, dtype) for name in names}
+    with doubled(names, workload.dtype):
+        wide = as_float64([*workload.arrays, workload.inputs.cotangent])
+        expected = autodiff_gradient(workload.operation, wide[:-1], wide[-1])
+        bounds = {name: bound_of(workload, name, gradient=True) for name in names}
+        sides: dict[str, Side] = {}
+        candidates: dict[str, Candidate] = {}
+        for name in names:
+            for method, rule in (("hand", hand_gradient), ("autodiff", autodiff_gradient)):
+                key = f"{name}|{method}"
+                try:
+                    sides[key], candidates[key] = _side(rule, workload, name, expected, bounds[name])
+                except Exception as error:
+                    sides[key] = Side(math.nan, False, None, None, None, one_line(error))
+        failures: dict[str, str] = {}
+        timings = race(candidates, **pace._asdict(), failures=failures) if pace.rounds else {}
+    for key, side in sides.items():
+        lost = failures.get(key, side.failure)
+        sides[key] = side._replace(steady=timings.get(key), failure=lost, ok=side.ok and not lost)
+    cost = workload.gradient_cost()
+    ceilings_of = {name: ceiling_of(ceilings, name, workload.dtype) for name in names}
     return [
         GradientRow(
             workload.name,
             workload.size,
             workload.shape,
             name,
-            dtype,
+            workload.dtype,
             bounds[name],
             cost.bytes,
             cost.flops,
             ceiling.seconds(cost) if (ceiling := ceilings_of[name]) else None,
-            sides[name, "hand"],
-            sides[name, "autodiff"],
+            sides[f"{name}|hand"],
+            sides[f"{name}|autodiff"],
         )
         for name in names
     ]
 
 
-def _candidate(rule: Callable[..., Any], workload: Workload, name: str) -> Candidate:
+def _side(
+    rule: Callable[..., Any], workload: Workload, name: str, expected: Any, bound: float
+) -> tuple[Side, Candidate]:
     home = backend(name)
     arrays, _ = to_backend(name, workload.arrays)
-    (cotangent,), _ = to_backend(name, [workload.cotangent])
+    (cotangent,), _ = to_backend(name, [workload.inputs.cotangent])
     floating = _floating(arrays)
 
     def run(g: Any, *values: Any) -> Any:
@@ -108,7 +103,14 @@ def _candidate(rule: Callable[..., Any], workload: Workload, name: str) -> Candi
 
     compiled = home.jit(run)
     values = [arrays[place] for place in floating]
-    return Candidate(lambda: compiled(cotangent, *values), home.synchronize)
+    candidate = Candidate(lambda: compiled(cotangent, *values), home.synchronize)
+    result, seconds = first_call(candidate)
+    error = worst_error(home.to_numpy, result[1:], expected[1:])
+    try:
+        memory = home.memory(compiled, cotangent, *values)
+    except Exception:  # a library without such a count is no reason to lose the row
+        memory = None
+    return Side(error, error <= bound, seconds, None, memory, ""), candidate
 
 
 def _floating(arrays: Sequence[Any]) -> list[int]:

@@ -1,4 +1,4 @@
-"""The real job: softmax regression by gradient descent, by hand-derived gradient and by autodiff, everywhere."""
+"""The real job: principal components, then softmax regression by hand-derived gradient and by autodiff, everywhere."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from pillars.backends import backend, dtype_name, namespace
 from pillars.calculus import gradient_descent, sgd
 from pillars.layers import linear
 from pillars.measure._interval import wilson_interval
-from pillars.measure._precision import product_precision
+from pillars.measure._precision import product_unit
 from pillars.measure._prepare import Problem, prepare
-from pillars.measure._results import Job, JobRun, Reference
-from pillars.measure._timing import Candidate, first_call, race
+from pillars.measure._reduction import Target, reduce_on, target
+from pillars.measure._results import Job, JobRun, Reduction, Reference
+from pillars.measure._timing import Candidate, first_call, one_line, race
 from pillars.measure.data import Dataset
 from pillars.probability import cross_entropy, softmax
 
@@ -60,7 +61,7 @@ def run_job(
     pause: float = 0.05,
     progress: Callable[[str], None] = lambda what: None,
 ) -> Job:
-    """Train on every backend in `names`, once with each gradient, and compare each run with a float64 reference.
+    """Components and training on every backend in `names`, with each gradient, each compared with float64.
 
     Parameters
     ----------
@@ -75,23 +76,26 @@ def run_job(
     Job. A backend that fails is a run with `error` set; the others finish.
     """
     problem = prepare(data, rng=rng)
-    reference = _reference(problem, steps)
-    runs: dict[tuple[str, str], JobRun] = {}
-    candidates: dict[str, Candidate] = {}
-    for name in names:
-        unit = product_precision(name).unit
-        bound = rounding_bound(problem, reference.weights, reference.gradient_norm, steps, unit)
-        for gradient in GRADIENTS:
-            progress(f"{data.name}: {name}, {gradient}")
-            try:
-                candidate = _descent(problem, name, gradient, steps, "float32")
-                descent, seconds = first_call(candidate)
-                runs[name, gradient] = _judge(problem, name, gradient, descent, seconds, reference, bound)
-                candidates[f"{name}|{gradient}"] = candidate
-            except Exception as error:
-                runs[name, gradient] = _failed(name, gradient, bound, error)
+    wanted = target(problem)
+    regressed = wanted.problem if wanted is not None else problem
+    reference = _reference(regressed, steps)
+    told = lambda what: progress(f"{data.name}: {what}")  # noqa: E731
+    found = [_on_backend(name, problem, wanted, reference, steps, told) for name in names]
+    candidates = {key: candidate for one in found for key, candidate in one.candidates.items()}
     progress(f"{data.name}: timing")
-    timings = race(candidates, rounds=rounds, samples=1, min_time=0.0, pause=pause) if rounds else {}
+    failures: dict[str, str] = {}
+    patience: dict[str, Any] = {"rounds": rounds, "samples": 1, "min_time": 0.0, "pause": pause}
+    timings = race(candidates, **patience, failures=failures) if rounds else {}
+    runs, reductions = [], []
+    for one in found:
+        for run in one.runs:
+            key = f"{run.backend}|{run.gradient}"
+            lost = failures.get(key, run.error)
+            runs.append(run._replace(steady=timings.get(key), error=lost, ok=run.ok and not lost))
+        for row in one.reductions:
+            key = f"{row.backend}|pca"
+            lost = failures.get(key, row.failure)
+            reductions.append(row._replace(steady=timings.get(key), failure=lost, ok=row.ok and not lost))
     return Job(
         data=data.name,
         rows=len(data.y),
@@ -100,12 +104,61 @@ def run_job(
         train=len(problem.y),
         held_out=len(problem.y_held_out),
         constant=tuple(data.features[i] for i in problem.constant),
-        smoothness=problem.smoothness,
-        learning_rate=1 / problem.smoothness,
+        smoothness=regressed.smoothness,
+        learning_rate=1 / regressed.smoothness,
         steps=steps,
+        components=len(wanted.components) if wanted is not None else 0,
+        explained=wanted.explained if wanted is not None else 0.0,
+        reductions=tuple(reductions),
         reference=reference.found,
-        runs=tuple(run._replace(steady=timings.get("|".join(place))) for place, run in runs.items()),
+        runs=tuple(runs),
     )
+
+
+class _Found(NamedTuple):
+    """What one backend gave, and what is to be timed."""
+
+    reductions: list[Reduction]
+    runs: list[JobRun]
+    candidates: dict[str, Candidate]
+
+
+def _on_backend(
+    name: str,
+    problem: Problem,
+    wanted: Target | None,
+    reference: _Reference,
+    steps: int,
+    progress: Callable[[str], None],
+) -> _Found:
+    """Components, then a descent by each gradient, held against float64 on the very scores that the backend has."""
+    found = _Found([], [], {})
+    exact = reference
+    if wanted is not None:
+        progress(f"{name}, principal components")
+        try:
+            problem, row, found.candidates[f"{name}|pca"] = reduce_on(name, problem, wanted)
+            exact = _reference(problem, steps)
+        except Exception as error:
+            nan = math.nan
+            row = Reduction(name, nan, nan, nan, nan, None, None, False, one_line(error))
+        found.reductions.append(row)
+    bound = rounding_bound(problem, exact.weights, exact.gradient_norm, steps, product_unit(name, "float32"))
+    lost = any(row.failure for row in found.reductions)
+    for gradient in GRADIENTS:
+        if lost:
+            found.runs.append(_failed(name, gradient, bound, "no principal components to work on"))
+            continue
+        progress(f"{name}, {gradient}")
+        try:
+            candidate = _descent(problem, name, gradient, steps, "float32")
+            descent, seconds = first_call(candidate)
+            run = _judge(problem, name, gradient, descent, seconds, exact, reference.predicted, bound)
+            found.candidates[f"{name}|{gradient}"] = candidate
+        except Exception as error:
+            run = _failed(name, gradient, bound, one_line(error))
+        found.runs.append(run)
+    return found
 
 
 def rounding_bound(problem: Problem, weights: Any, gradient_norm: float, steps: int, unit: float) -> Bound:
@@ -189,13 +242,14 @@ def _judge(
     gradient: str,
     descent: Any,
     seconds: float,
-    reference: _Reference,
+    exact: _Reference,
+    expected: Any,
     bound: Bound,
 ) -> JobRun:
     host = backend("numpy").xp
     weights, value, predicted = _outcome(problem, name, descent)
-    distance = float(host.linalg.norm(weights - reference.weights) / host.linalg.norm(reference.weights))
-    loss_error = abs(value - reference.found.loss)
+    distance = float(host.linalg.norm(weights - exact.weights) / host.linalg.norm(exact.weights))
+    loss_error = abs(value - exact.found.loss)
     return JobRun(
         backend=name,
         gradient=gradient,
@@ -206,7 +260,7 @@ def _judge(
         parameter_error=distance,
         parameter_bound=bound.parameters,
         accuracy=wilson_interval(int(host.sum(predicted == problem.y_held_out)), len(predicted)),
-        disagreements=int(host.sum(predicted != reference.predicted)),
+        disagreements=int(host.sum(predicted != expected)),
         status=str(descent.status),
         first=seconds,
         steady=None,
@@ -215,9 +269,8 @@ def _judge(
     )
 
 
-def _failed(name: str, gradient: str, bound: Bound, error: Exception) -> JobRun:
+def _failed(name: str, gradient: str, bound: Bound, reason: str) -> JobRun:
     nan = math.nan
-    reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
     return JobRun(
         name,
         gradient,

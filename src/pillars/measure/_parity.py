@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from pillars.backends import backend, call_cost, explain
+from pillars.backends import backend, explain, tree_leaves
 from pillars.measure._ceiling import Ceiling, ceiling_of
-from pillars.measure._precision import SINGLE, product_precision
-from pillars.measure._results import OperationRow
-from pillars.measure._timing import Candidate, first_call, race
+from pillars.measure._peers import peers_of
+from pillars.measure._precision import DOUBLE, doubled, product_unit, unit_of
+from pillars.measure._results import OperationRow, PeerTime
+from pillars.measure._timing import Candidate, Timing, first_call, one_line, race
 from pillars.measure._workloads import Workload
 
-__all__ = ["Pace", "bound_of", "measure_operation", "one_line", "relative_error", "to_backend"]
+__all__ = [
+    "Pace",
+    "as_float64",
+    "bound_of",
+    "measure_operation",
+    "relative_error",
+    "to_backend",
+    "worst_error",
+]
+
+_WITH_PEERS = ("small", "large")
 
 
 class Pace(NamedTuple):
@@ -45,16 +56,27 @@ def relative_error(found: Any, expected: Any) -> float:
     return worst / scale if scale > 0 else (0.0 if worst == 0 else math.inf)
 
 
+def worst_error(to_numpy: Callable[[Any], Any], found: Any, expected: Any) -> float:
+    """The largest :func:`relative_error` of the arrays of a result."""
+    pairs = zip(tree_leaves(found), tree_leaves(expected), strict=True)
+    return max(relative_error(to_numpy(one), other) for one, other in pairs)
+
+
 def bound_of(workload: Workload, name: str, *, gradient: bool = False) -> float:
-    """What rounding allows on a backend: roundings of float32, and of its matrix products where there are any."""
-    products = product_precision(name).unit if workload.product_condition else SINGLE
-    condition = workload.gradient_condition if gradient else workload.condition
-    return SINGLE * condition + products * workload.product_condition
+    """What rounding allows on a backend: roundings of the dtype, and of its matrix products where there are any.
+
+    The reference is in float64, so that for float64 both sides round.
+    """
+    inputs = workload.inputs
+    products = product_unit(name, workload.dtype) if inputs.product_condition else 0.0
+    condition = inputs.gradient_condition if gradient else inputs.condition
+    bound = unit_of(workload.dtype) * condition + products * inputs.product_condition
+    return bound * (2 if unit_of(workload.dtype) == DOUBLE else 1)
 
 
-def one_line(error: BaseException) -> str:
-    """An exception in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+def as_float64(arrays: Sequence[Any]) -> list[Any]:
+    """Host arrays with the floating ones in float64."""
+    return [array.astype("float64") if array.dtype.kind == "f" else array for array in arrays]
 
 
 def to_backend(name: str, arrays: Sequence[Any]) -> tuple[tuple[Any, ...], float | None]:
@@ -74,58 +96,104 @@ def measure_operation(
     workload: Workload, names: Sequence[str], pace: Pace, ceilings: Sequence[Ceiling] = ()
 ) -> list[OperationRow]:
     """One workload on every named backend: a row each. A backend that fails is a row with its reason."""
-    xp = backend("numpy").xp
-    operation = workload.operation
-    wide = [array.astype(xp.float64) if array.dtype.kind == "f" else array for array in workload.arrays]
-    expected = operation.reference(*wide)
-    rows: dict[str, OperationRow] = {}
-    candidates: dict[str, Candidate] = {}
-    for name in names:
-        bound = bound_of(workload, name)
-        blank = OperationRow(
-            workload.name,
-            workload.size,
-            workload.shape,
-            name,
-            "",
-            "",
-            math.nan,
-            bound,
-            False,
-            None,
-            None,
-            None,
-            None,
-            None,
-            None,
-            "",
-        )
-        try:
-            arrays, transfer = to_backend(name, workload.arrays)
-            candidate = Candidate(_call(operation, arrays), backend(name).synchronize)
-            result, seconds = first_call(candidate)
-            error = relative_error(backend(name).to_numpy(result), expected)
-            cost = call_cost(operation.record, operation.record.bind(arrays, {}), result)
-            ceiling = ceiling_of(ceilings, name, str(workload.arrays[0].dtype))
-            rows[name] = blank._replace(
-                dtype=str(workload.arrays[0].dtype),
-                kernel=explain(operation, *arrays).kernel,
-                error=error,
-                ok=error <= bound,
-                first=seconds,
-                transfer=transfer,
-                bytes=cost.bytes,
-                flops=cost.flops,
-                least=ceiling.seconds(cost) if ceiling else None,
-            )
-            candidates[name] = candidate
-        except Exception as error:
-            rows[name] = blank._replace(failure=one_line(error))
-    if pace.rounds:
-        for name, timing in race(candidates, **pace._asdict()).items():
-            rows[name] = rows[name]._replace(steady=timing)
-    return list(rows.values())
+    with doubled(names, workload.dtype):
+        expected = workload.reference(*as_float64(workload.arrays))
+        rows: dict[str, OperationRow] = {}
+        peers: dict[str, dict[str, PeerTime]] = {}
+        candidates: dict[str, Candidate] = {}
+        for name in names:
+            blank = _blank(workload, name)
+            try:
+                arrays, transfer = to_backend(name, workload.arrays)
+                rows[name], candidates[name] = _row(blank, workload, arrays, expected, ceilings)
+                rows[name] = rows[name]._replace(transfer=transfer)
+            except Exception as error:
+                rows[name] = blank._replace(failure=one_line(error))
+                continue
+            peers[name] = {}
+            if pace.rounds and workload.size in _WITH_PEERS and workload.dtype == "float32":
+                for peer, call in peers_of(workload, name, arrays).items():
+                    peers[name][peer], candidate = _peer(peer, call, name, expected)
+                    if candidate is not None:
+                        candidates[f"{name}|{peer}"] = candidate
+        failures: dict[str, str] = {}
+        timings = race(candidates, **pace._asdict(), failures=failures) if pace.rounds else {}
+        return [_timed(rows[name], peers.get(name, {}), timings, failures) for name in names]
 
 
-def _call(operation: Any, arrays: tuple[Any, ...]) -> Any:
-    return lambda: operation(*arrays)
+def _blank(workload: Workload, name: str) -> OperationRow:
+    return OperationRow(
+        operation=workload.name,
+        size=workload.size,
+        shape=workload.shape,
+        backend=name,
+        dtype=workload.dtype,
+        kernel="",
+        error=math.nan,
+        bound=bound_of(workload, name),
+        ok=False,
+        first=None,
+        transfer=None,
+        steady=None,
+        bytes=None,
+        flops=None,
+        least=None,
+        peers=(),
+        failure="",
+    )
+
+
+def _row(
+    blank: OperationRow, workload: Workload, arrays: Sequence[Any], expected: Any, ceilings: Sequence[Ceiling]
+) -> tuple[OperationRow, Candidate]:
+    home = backend(blank.backend)
+    candidate = Candidate(_call(workload, arrays), home.synchronize)
+    result, seconds = first_call(candidate)
+    error = worst_error(home.to_numpy, result, expected)
+    cost = workload.cost(result)
+    ceiling = ceiling_of(ceilings, blank.backend, workload.dtype)
+    row = blank._replace(
+        kernel=explain(workload.operation, *arrays).kernel if workload.operation is not None else "",
+        error=error,
+        ok=error <= blank.bound,
+        first=seconds,
+        bytes=cost.bytes,
+        flops=cost.flops,
+        least=ceiling.seconds(cost) if ceiling else None,
+    )
+    return row, candidate
+
+
+def _peer(peer: str, call: Callable[[], Any], name: str, expected: Any) -> tuple[PeerTime, Candidate | None]:
+    """A peer's first call; it may give fewer arrays than the function has, such as no signs of components."""
+    home = backend(name)
+    candidate = Candidate(call, home.synchronize if peer == "plain" else lambda result: result)
+    try:
+        result, _ = first_call(candidate)
+        fetch = home.to_numpy if peer == "plain" else home.xp.asarray
+        pairs = zip(tree_leaves(result), tree_leaves(expected), strict=False)
+        error = max(relative_error(fetch(one), other) for one, other in pairs)
+    except Exception as failure:
+        return PeerTime(peer, math.nan, None, one_line(failure)), None
+    return PeerTime(peer, error, None, ""), candidate
+
+
+def _timed(
+    row: OperationRow,
+    peers: Mapping[str, PeerTime],
+    timings: Mapping[str, Timing],
+    failures: Mapping[str, str],
+) -> OperationRow:
+    found = []
+    for peer in peers.values():
+        key = f"{row.backend}|{peer.name}"
+        found.append(peer._replace(steady=timings.get(key), failure=failures.get(key, peer.failure)))
+    lost = failures.get(row.backend, row.failure)
+    return row._replace(
+        steady=timings.get(row.backend), peers=tuple(found), failure=lost, ok=row.ok and not lost
+    )
+
+
+def _call(workload: Workload, arrays: Sequence[Any]) -> Callable[[], Any]:
+    call = workload.inputs.call or workload.operation
+    return lambda: call(*arrays)

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 from pillars.backends import backend
 from pillars.layers import linear
 
-__all__ = ["SINGLE", "Precision", "product_precision"]
+__all__ = ["DOUBLE", "SINGLE", "Precision", "doubled", "product_precision", "product_unit", "unit_of"]
 
-SINGLE = 2.0**-24  # the unit roundoff of float32
+SINGLE, DOUBLE = 2.0**-24, 2.0**-53  # unit roundoffs
+
+
+def unit_of(dtype: str) -> float:
+    """The unit roundoff of float32 or float64."""
+    return DOUBLE if dtype == "float64" else SINGLE
+
+
+def product_unit(name: str, dtype: str) -> float:
+    """What a backend's matrix products round their inputs to: no library shortens float64."""
+    return DOUBLE if dtype == "float64" else product_precision(name).unit
 
 
 class Precision(NamedTuple):
@@ -37,3 +49,13 @@ def product_precision(name: str) -> Precision:
         if float(product[0, 0]) == entry:
             return precision
     return _FORMATS[-1]
+
+
+@contextmanager
+def doubled(names: Sequence[str], dtype: str) -> Iterator[None]:
+    """A context in which all these backends have the dtype: on JAX, x64 is on for float64 alone."""
+    with ExitStack() as stack:
+        for name in names:
+            if dtype == "float64":
+                stack.enter_context(backend(name).double())
+        yield

@@ -21,6 +21,8 @@ __all__ = [
     "Job",
     "JobRun",
     "OperationRow",
+    "PeerTime",
+    "Reduction",
     "Reference",
     "Side",
     "as_json",
@@ -34,6 +36,7 @@ class BackendState(NamedTuple):
     ----------
     precision : how float32 products are computed on it ("float32", "tf32", ...).
     device : where its calls run, as a ceiling names it; empty where it did not run.
+    double : whether float64 exists without asking: on JAX, x64. The float64 rows ask.
     """
 
     name: str
@@ -43,15 +46,38 @@ class BackendState(NamedTuple):
     reason: str
     precision: str
     device: str
+    double: bool
 
 
 class Reference(NamedTuple):
-    """The float64 run on NumPy, by the hand-derived gradient, that every run of the job is compared with."""
+    """The job in float64 on NumPy, by the hand-derived gradient, that every run is compared with."""
 
     loss: float
     accuracy: Proportion
     steps: int
     status: str
+
+
+class Reduction(NamedTuple):
+    """Principal components of the training rows on one backend, and their scores.
+
+    Attributes
+    ----------
+    error, bound : of the variances, relative to the largest; what rounding allows.
+    angle, angle_bound : the sine of the largest angle between the components' span and the float64 one; 1: any.
+    first, steady : seconds for components and scores: the first time, and again.
+    failure : why it did not run; empty where it did.
+    """
+
+    backend: str
+    error: float
+    bound: float
+    angle: float
+    angle_bound: float
+    first: float | None
+    steady: Timing | None
+    ok: bool
+    failure: str
 
 
 class JobRun(NamedTuple):
@@ -60,10 +86,11 @@ class JobRun(NamedTuple):
     Attributes
     ----------
     gradient : "hand-derived" or "autodiff".
-    loss, loss_error, loss_bound : the last training loss, its distance from the reference's, and what rounding allows.
-    parameter_error, parameter_bound : the same for all parameters together, in the 2-norm relative to the reference's.
+    loss, loss_error, loss_bound : the last training loss, its distance from that of float64 on the same scores, and
+        what rounding allows.
+    parameter_error, parameter_bound : the same for all parameters together, in the 2-norm relative to float64's.
     accuracy : held-out.
-    disagreements : held-out samples whose predicted class differs from the reference's.
+    disagreements : held-out samples whose predicted class differs from that of the job wholly in float64.
     first, steady : seconds for the whole descent: the first time, and again.
     error : why the run failed; empty where it did not.
     """
@@ -86,13 +113,16 @@ class JobRun(NamedTuple):
 
 
 class Job(NamedTuple):
-    """Softmax regression on a data set.
+    """Standardise, principal components, softmax regression: on a data set.
 
     Attributes
     ----------
     constant : names of the features that are constant on the training rows: centred, not scaled, and of no effect.
     learning_rate, smoothness : 1/L and L, the bound on the loss's curvature that the rate is derived from.
     steps : of gradient descent from zero.
+    components, explained : how many components the regression is on, and the part of the variance that they have;
+        0 where they are left out, the data having thousands of rows and of features.
+    reductions : a row a backend.
     """
 
     data: str
@@ -105,12 +135,31 @@ class Job(NamedTuple):
     smoothness: float
     learning_rate: float
     steps: int
+    components: int
+    explained: float
+    reductions: tuple[Reduction, ...]
     reference: Reference
     runs: tuple[JobRun, ...]
 
 
+class PeerTime(NamedTuple):
+    """What a user would otherwise pick, on the same arrays in the same race.
+
+    Attributes
+    ----------
+    name : "scipy", "scikit-learn", "torch"; "plain": the textbook's lines in the backend's own library, compiled where
+        it compiles.
+    error, steady, failure : as of an OperationRow.
+    """
+
+    name: str
+    error: float
+    steady: Timing | None
+    failure: str
+
+
 class OperationRow(NamedTuple):
-    """One operation at one size on one backend.
+    """One function at one size and dtype on one backend.
 
     Attributes
     ----------
@@ -120,6 +169,7 @@ class OperationRow(NamedTuple):
     first : seconds of the first call, compilation included; steady: afterwards.
     bytes, flops : the least that must move and be computed; see :class:`pillars.backends.Cost`.
     least : seconds that these take at the device's ceilings; None where those were not measured.
+    peers : what else does the same, where it is installed.
     failure : why it did not run; empty where it did.
     """
 
@@ -138,6 +188,7 @@ class OperationRow(NamedTuple):
     bytes: float | None
     flops: float | None
     least: float | None
+    peers: tuple[PeerTime, ...]
     failure: str
 
     @property
@@ -163,12 +214,18 @@ class Crossover(NamedTuple):
 
 
 class Side(NamedTuple):
-    """One way to a gradient: its error, and its time for value and gradient together."""
+    """One way to a gradient: its error, and its time for value and gradient together.
+
+    Attributes
+    ----------
+    memory : bytes taken at the peak beside the arguments, results included; None where it cannot be told.
+    """
 
     error: float
     ok: bool
     first: float | None
     steady: Timing | None
+    memory: int | None
     failure: str
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 __all__ = ["AUDIT", "AUDIT_UNITS", "BACKENDS", "BENCH", "BENCH_UNITS", "CAPABILITIES"]
 
-BENCH = "pillars.bench/2"
+BENCH = "pillars.bench/3"
 AUDIT = "pillars.audit/1"
 BACKENDS = "pillars.backends/1"
 CAPABILITIES = "pillars.capabilities/1"
 
-_SECONDS_A_CALL = "seconds a call; in the job's runs: a whole descent"
+_SECONDS_A_CALL = (
+    "seconds a call; in the job's runs: a whole descent, in its reductions: components and scores"
+)
 _RELATIVE = "max |found - float64| / max |float64|, no unit"
 
 # field -> unit, wherever a number of that name stands; fields that count things are not listed
@@ -27,6 +29,10 @@ BENCH_UNITS = {
     "loss_bound": "nats, absolute: what rounding allows",
     "parameter_error": "2-norm relative to the reference's, no unit",
     "parameter_bound": "as parameter_error: what rounding allows",
+    "explained": "fraction of the variance",
+    "angle": "sine of the largest angle between two spans",
+    "angle_bound": "as angle: what rounding allows",
+    "memory": "bytes at the peak beside the arguments, results included",
     "smoothness": "L, a bound on the loss's curvature, in nats",
     "learning_rate": "1/L",
     "error": _RELATIVE,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-__all__ = ["Candidate", "Timing", "first_call", "race", "summarise"]
+__all__ = ["Candidate", "Timing", "first_call", "one_line", "race", "summarise"]
 
 
 class Timing(NamedTuple):
@@ -54,6 +55,7 @@ def race(
     samples: int = 5,
     min_time: float = 0.004,
     pause: float = 0.05,
+    failures: MutableMapping[str, str] | None = None,
 ) -> dict[str, Timing]:
     """Time candidates in turn, forwards and backwards, so that what drifts on the machine drifts for all of them.
 
@@ -65,10 +67,12 @@ def race(
     min_time : seconds that one sample lasts at least; fast calls are repeated inside it.
     pause : seconds of sleep before each turn. BLAS threads keep spinning after a call and would slow the
         next candidate.
+    failures : filled with the name and the reason of each candidate that raises, which then leaves the race; None:
+        the exception ends it.
 
     Returns
     -------
-    name -> Timing. Every call is waited for, so that a device's queue does not hide the work.
+    name -> Timing, of those that finished. Every call is waited for, so that a device's queue does not hide the work.
 
     Examples
     --------
@@ -76,26 +80,37 @@ def race(
     >>> race({"nothing": nothing}, rounds=1, pause=0.0)["nothing"].median < 1e-3
     True
     """
-    inner = {name: _inner_calls(candidate, min_time) for name, candidate in candidates.items()}
     taken: dict[str, list[float]] = {name: [] for name in candidates}
+    lost: MutableMapping[str, str] = {} if failures is None else failures
+    inner: dict[str, int] = {}
+
+    @contextmanager
+    def run(name: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if failures is None:
+                raise
+            lost[name] = one_line(error)
+
+    for name, candidate in candidates.items():
+        with run(name):
+            inner[name] = _inner_calls(candidate, min_time)
     order = list(candidates)
     collecting = gc.isenabled()
     gc.disable()
     try:
         for turn in range(rounds):
             for name in order if turn % 2 == 0 else reversed(order):
+                if name in lost:
+                    continue
                 time.sleep(pause)
-                if inner[name] > 1:
-                    _sample(candidates[name], 1)  # wakes threads and caches, which a long call does by itself
-                began = time.perf_counter()
-                for _ in range(samples):
-                    taken[name].append(_sample(candidates[name], inner[name]))
-                    if time.perf_counter() - began > 10 * samples * min_time:
-                        break
+                with run(name):
+                    taken[name] += _turn(candidates[name], inner[name], samples, min_time)
     finally:
         if collecting:
             gc.enable()
-    return {name: summarise(taken[name], inner[name]) for name in candidates}
+    return {name: summarise(taken[name], inner[name]) for name in candidates if name not in lost}
 
 
 def summarise(seconds: Iterable[float], inner: int = 1) -> Timing:
@@ -114,6 +129,11 @@ def summarise(seconds: Iterable[float], inner: int = 1) -> Timing:
     )
 
 
+def one_line(error: BaseException) -> str:
+    """An exception in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
 def _quantile(ordered: list[float], q: float) -> float:
     position = q * (len(ordered) - 1)
     below = int(position)
@@ -127,6 +147,18 @@ def _sample(candidate: Candidate, calls: int) -> float:
     for _ in range(calls):
         synchronize(call())
     return (time.perf_counter() - start) / calls
+
+
+def _turn(candidate: Candidate, inner: int, samples: int, min_time: float) -> list[float]:
+    if inner > 1:
+        _sample(candidate, 1)  # wakes threads and caches, which a long call does by itself
+    taken: list[float] = []
+    began = time.perf_counter()
+    while len(taken) < samples:
+        taken.append(_sample(candidate, inner))
+        if time.perf_counter() - began > 10 * samples * min_time:
+            break
+    return taken
 
 
 def _inner_calls(candidate: Candidate, min_time: float) -> int:

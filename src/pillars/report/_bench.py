@@ -26,19 +26,21 @@ def print_bench(console: Console, bench: Bench) -> None:
         put(console, line)
     put(console)
     job = bench.job
-    shown = [row for row in bench.operations if row.size in _SIZES]
+    single = [row for row in bench.operations if row.dtype == "float32"]
+    shown = [row for row in single if row.size in _SIZES]
+    slopes = [row for row in bench.gradients if row.dtype == "float32"]
     show(console, job_title(job), lambda level: job_table(job, level), JOB_LEGEND, job_note(job))
     show(
         console,
-        "The main operations, forward, float32",
+        "The main functions, forward, float32",
         lambda level: operation_table(shown, names, level),
         OPERATION_LEGEND,
-        "" if len(shown) == len(bench.operations) else "Sizes between and below are in --json and --html.",
+        "Other sizes and float64 are in --json and --html.",
     )
     show(
         console,
         "Value and gradient, float32: the hand-derived rule against autodiff of the body",
-        lambda level: gradient_table(bench.gradients, names, level),
+        lambda level: gradient_table(slopes, names, level),
         GRADIENT_LEGEND,
     )
     for said in words(bench):
@@ -67,7 +69,8 @@ def _header(bench: Bench) -> list[Text]:
         lines.append(Text(", ".join(f"{name}={value}" for name, value in where.variables.items()), "dim"))
     for state in bench.backends:
         if state.ran:
-            what = f"{', '.join(state.devices)}; float32, products in {state.precision}"
+            what = f"{', '.join(state.devices)}; float32 products in {state.precision}"
+            what += "" if state.double else "; x64 is off, and on for the float64 rows alone"
             lines.append(Text.assemble((f"{state.name:<6}", "bold"), f" {what}"))
         else:
             lines.append(Text.assemble((f"{state.name:<6}", "bold"), (" not run: ", "yellow"), state.reason))

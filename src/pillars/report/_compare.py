@@ -43,6 +43,7 @@ def _table(word: str, style: str, changes: Sequence[Change]) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for one in changes:
         ratio = one.after / one.before if word == "slower" else one.before / one.after
-        cells = one.operation, one.what, one.shape, one.backend, duration(one.before), duration(one.after)
+        inputs = one.shape if one.dtype == "float32" else f"{one.shape} {one.dtype}"
+        cells = one.operation, one.what, inputs, one.backend, duration(one.before), duration(one.after)
         table.add_row(*cells, Text(times(ratio), style))
     return table

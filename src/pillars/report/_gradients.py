@@ -10,13 +10,14 @@ from rich.text import Text
 from pillars.measure import GradientRow, Side
 from pillars.report._console import plain_table
 from pillars.report._operations import faster
-from pillars.report._units import duration, error, times
+from pillars.report._units import duration, error, size, times
 
 __all__ = ["GRADIENT_LEGEND", "gradient_table"]
 
 GRADIENT_LEGEND = {
     "error": "against autodiff in float64 on NumPy, the worst of the arguments",
     "time": "value and gradient together, median of the steady state",
+    "memory": "at the peak, beside the arguments, results included",
     "faster": "hand or auto, and by how much; even: the quartiles overlap, or under 5% apart",
 }
 
@@ -33,18 +34,21 @@ def gradient_table(rows: Sequence[GradientRow], names: Sequence[str], level: int
         first = Text.assemble((name, "bold"), "\nby hand\ntime") if level > 2 else "\n\ntime"
         table.add_column(first, justify="right", no_wrap=True)
         if level < 1:
+            table.add_column("\n\nmemory", justify="right", no_wrap=True)
             table.add_column("\nautodiff\nerror", justify="right", no_wrap=True)
         table.add_column("\n\ntime" if level < 1 else "\nautodiff\ntime", justify="right", no_wrap=True)
+        if level < 1:
+            table.add_column("\n\nmemory", justify="right", no_wrap=True)
         if level < 2:
             table.add_column("\n\nfaster", no_wrap=True)
     grid: dict[tuple[str, str], dict[str, GradientRow]] = {}
     for row in rows:
         grid.setdefault((row.size, row.operation), {})[row.backend] = row
-    size = ""
+    last = ""
     for (new, operation), found in grid.items():
-        if size != new:
+        if last != new:
             table.add_row(Text(new, style="dim italic"))
-        size = new
+        last = new
         cells: list[Text | str] = [operation]
         if level < 2:
             cells.append(next(iter(found.values())).shape)
@@ -55,7 +59,7 @@ def gradient_table(rows: Sequence[GradientRow], names: Sequence[str], level: int
 
 
 def _columns(level: int) -> int:
-    return 2 + (level < 3) + (level < 1) + (level < 2)
+    return 2 + (level < 3) + 3 * (level < 1) + (level < 2)
 
 
 def _cells(row: GradientRow, level: int) -> list[Text | str]:
@@ -63,8 +67,10 @@ def _cells(row: GradientRow, level: int) -> list[Text | str]:
     cells: list[Text | str] = [_error(row.hand)] if level < 3 else []
     cells.append(_time(row.hand, best == "hand"))
     if level < 1:
-        cells.append(_error(row.autodiff))
+        cells += [_memory(row.hand), _error(row.autodiff)]
     cells.append(_time(row.autodiff, best == "auto"))
+    if level < 1:
+        cells.append(_memory(row.autodiff))
     if level < 2:
         both = row.hand.steady is not None and row.autodiff.steady is not None
         cells.append(
@@ -79,6 +85,10 @@ def _error(side: Side) -> Text:
     if side.failure:
         return Text("failed", style="bold red")
     return Text(error(side.error), style="" if side.ok else "bold red")
+
+
+def _memory(side: Side) -> str:
+    return "" if side.memory is None else size(side.memory)
 
 
 def _time(side: Side, best: bool) -> Text:

@@ -9,14 +9,14 @@ from pillars.measure import Job, Proportion
 from pillars.report._console import plain_table
 from pillars.report._units import duration, error, percent
 
-__all__ = ["JOB_LEGEND", "job_note", "job_table", "job_title"]
+__all__ = ["JOB_LEGEND", "job_model", "job_note", "job_table", "job_title", "reduction_line"]
 
 JOB_LEGEND = {
     "held out": "right classes on rows not trained on",
     "95% interval": "Wilson's",
     "loss": "of the rows trained on, after the last step",
-    "loss off": "distance from the float64 reference, ≤ what rounding allows",
-    "weights off": "relative distance of all weights from the reference's, ≤ what rounding allows",
+    "loss off": "distance from float64 on the same scores, ≤ what rounding allows",
+    "weights off": "relative distance of all weights from float64's, ≤ what rounding allows",
     "first": "the whole descent, compilation included",
     "time": "the whole descent again, median",
     "±": "the distance of its quartiles",
@@ -75,14 +75,36 @@ def job_table(job: Job, level: int = 0) -> Table:
 def job_title(job: Job) -> str:
     """What was trained on what."""
     return (
-        f"{job.data}: softmax regression, {job.steps} steps of gradient descent"
+        f"{job.data}: standardised, {job_model(job)}"
         f" ({job.train} rows to train, {job.held_out} held out, {job.features} features, {job.classes} classes)"
     )
 
 
+def job_model(job: Job) -> str:
+    """What is fitted."""
+    reduced = f"{job.components} principal components ({100 * job.explained:.0f}% of the variance), "
+    return f"{reduced if job.components else ''}softmax regression by {job.steps} steps of gradient descent"
+
+
+def reduction_line(job: Job) -> str:
+    """How far each backend's components are from float64's, and how long they took."""
+    parts = []
+    for row in job.reductions:
+        if row.failure:
+            parts.append(f"{row.backend} failed: {row.failure}")
+            continue
+        again = f", again {duration(row.steady.median).strip()}" if row.steady is not None else ""
+        off = f"variances {error(row.error)} (≤ {error(row.bound)}) and their span {error(row.angle)}"
+        parts.append(
+            f"{row.backend} {off} (≤ {error(row.angle_bound)}) off, {duration(row.first).strip()}{again}"
+        )
+    return f"Principal components against float64: {'; '.join(parts)}." if parts else ""
+
+
 def job_note(job: Job) -> str:
     """Where the rate comes from, which features are constant, and whether the predictions are the same."""
-    parts = [f"rate {job.learning_rate:.3g} = 1/L, L = λmax(ZᵀZ/n)/2 = {job.smoothness:.3g}"]
+    found = reduction_line(job)
+    parts = [f"Rate {job.learning_rate:.3g} = 1/L, L = λmax(ZᵀZ/n)/2 = {job.smoothness:.3g}"]
     if job.constant:
         few = ", ".join(job.constant[:4]) + (", ..." if len(job.constant) > 4 else "")
         number = "1 feature is" if len(job.constant) == 1 else f"{len(job.constant)} features are"
@@ -94,7 +116,7 @@ def job_note(job: Job) -> str:
         parts.append(f"up to {different} held-out predictions differ from the reference's")
     else:
         parts.append("every run predicts the same class for every held-out row")
-    return "; ".join(parts)
+    return " ".join(filter(None, [found, "; ".join(parts)]))
 
 
 def _share(found: Proportion) -> str:

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from pillars.measure import OperationRow, Timing
+from pillars.measure import OperationRow, PeerTime, Timing
 from pillars.report._console import plain_table
 from pillars.report._units import duration, error, percent, share, times
 
-__all__ = ["OPERATION_LEGEND", "by_operation", "faster", "operation_table"]
+__all__ = ["OPERATION_LEGEND", "best_peer", "by_operation", "faster", "operation_table"]
 
 OPERATION_LEGEND = {
     "error": "max |y − y64| / max |y64| against the float64 body",
@@ -21,6 +21,7 @@ OPERATION_LEGEND = {
     "±": "the distance of its quartiles",
     "limit": "the least time for the bytes and operations at the machine's own pace, over the time; above 100%: "
     "out of the caches",
+    "peer": "the fastest of what else is installed, and its time over that of pillars",
     "faster": "the fastest, and by how much; even: the quartiles overlap, or under 5% apart",
 }
 
@@ -32,6 +33,7 @@ def operation_table(rows: Sequence[OperationRow], names: Sequence[str], level: i
     if level < 2:
         table.add_column("inputs", no_wrap=True, style="dim")
     copied = {row.backend for row in rows if row.transfer is not None}
+    beside = {row.backend for row in rows if row.peers}
     for name in names:
         table.add_column(Text.assemble((name, "bold"), "\nerror"), justify="right", no_wrap=True)
         if level < 1:
@@ -43,6 +45,8 @@ def operation_table(rows: Sequence[OperationRow], names: Sequence[str], level: i
             table.add_column("\n±", justify="right", no_wrap=True, style="dim")
         if level < 3:
             table.add_column("\nlimit", justify="right", no_wrap=True)
+        if level < 2 and name in beside:
+            table.add_column("\npeer", justify="right", no_wrap=True)
     if len(names) > 1 and level < 4:
         table.add_column("\nfaster", no_wrap=True)
     size = ""
@@ -55,7 +59,7 @@ def operation_table(rows: Sequence[OperationRow], names: Sequence[str], level: i
         if level < 2:
             cells.append(next(iter(found.values())).shape)
         for name in names:
-            cells += _cells(found.get(name), name == best, name in copied, level)
+            cells += _cells(found.get(name), name == best, name in copied, name in beside, level)
         if len(names) > 1 and level < 4:
             cells.append(Text(f"{best} {times(ratio)}", style="green") if best else Text("even", style="dim"))
         table.add_row(*cells)
@@ -70,6 +74,15 @@ def by_operation(rows: Sequence[OperationRow]) -> dict[tuple[str, str], dict[str
     return grid
 
 
+def best_peer(row: OperationRow) -> tuple[PeerTime, float] | None:
+    """The fastest peer, and its time over ours; None where none was timed."""
+    ran = [(peer.steady.median, peer) for peer in row.peers if peer.steady is not None]
+    if not ran or row.steady is None:
+        return None
+    median, peer = min(ran, key=lambda one: one[0])
+    return peer, median / row.steady.median
+
+
 def faster(timings: Mapping[str, Timing | None]) -> tuple[str, float]:
     """The fastest, and by how much; ("", 1.0) where the two best overlap in their quartiles, or one ran alone."""
     ran = sorted((timing.median, name, timing) for name, timing in timings.items() if timing is not None)
@@ -81,11 +94,11 @@ def faster(timings: Mapping[str, Timing | None]) -> tuple[str, float]:
     return name, second / first
 
 
-def _cells(row: OperationRow | None, best: bool, copied: bool, level: int) -> list[Text | str]:
-    missing = row is None or bool(row.failure)
-    if row is None or missing:
+def _cells(row: OperationRow | None, best: bool, copied: bool, beside: bool, level: int) -> list[Text | str]:
+    if row is None or row.failure:
         mark = Text("-", style="dim") if row is None else Text("failed", style="bold red")
-        return [mark, *[""] * (1 + (level < 1) + (level < 1 and copied) + (level < 2) + (level < 3))]
+        more = (level < 1) + (level < 1 and copied) + (level < 2) + (level < 3) + (level < 2 and beside)
+        return [mark, *[""] * (1 + more)]
     cells: list[Text | str] = [Text(error(row.error), style="" if row.ok else "bold red")]
     if level < 1:
         cells.append(duration(row.first))
@@ -96,4 +109,7 @@ def _cells(row: OperationRow | None, best: bool, copied: bool, level: int) -> li
         cells.append(percent(row.steady.spread) if row.steady else "")
     if level < 3:
         cells.append(share(row.reached) if row.reached is not None else "")
+    if level < 2 and beside:
+        other = best_peer(row)
+        cells.append(f"{other[0].name} {times(other[1])}" if other else "")
     return cells

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from pillars.measure import Bench
-from pillars.report._units import duration, error, percent, rate, share, times
+from pillars.report._units import duration, error, percent, rate, share, size, times
 
 __all__ = ["bench_page", "page_needs"]
 
@@ -22,6 +22,8 @@ def bench_page(bench: Bench) -> str:
     from markupsafe import Markup
 
     from pillars.report._figures import COLOURS, roofline_figure, time_figure
+    from pillars.report._job import job_model, reduction_line
+    from pillars.report._operations import best_peer
     from pillars.report._summary import verdict, words
 
     environment = Environment(
@@ -37,24 +39,30 @@ def bench_page(bench: Bench) -> str:
         percent=percent,
         rate=rate,
         share=share,
+        size=size,
         times=times,
     )
     operations = list(dict.fromkeys(row.operation for row in bench.operations))
     numbers = {name: number for number, name in enumerate(operations, 1)}
     devices = {state.name: state.device for state in bench.backends}
-    large = [row for row in bench.operations if row.size == "large"]
+    single = [row for row in bench.operations if row.dtype == "float32"]
+    large = [row for row in single if row.size == "large"]
+    roofs = [limit for limit in bench.ceilings if limit.dtype == "float32"]
     return environment.get_template("bench.html").render(
         bench=bench,
         verdict=verdict(bench).plain,
         lines=[line.plain for line in words(bench)],
         colours=COLOURS,
         numbers=numbers,
-        roofline=Markup(roofline_figure(bench.ceilings, large, devices, numbers)),  # noqa: S704
+        roofline=Markup(roofline_figure(roofs, large, devices, numbers)),  # noqa: S704
         times_of=[
-            Markup(time_figure(name, [row for row in bench.operations if row.operation == name]))  # noqa: S704
+            Markup(time_figure(name, [row for row in single if row.operation == name]))  # noqa: S704
             for name in operations
         ],
         ratio=_ratio,
+        peer=best_peer,
+        model=job_model(bench.job),
+        components=reduction_line(bench.job),
     )
 
 

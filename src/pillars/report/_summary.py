@@ -7,19 +7,35 @@ import statistics
 from rich.text import Text
 
 from pillars.measure import Bench
-from pillars.report._operations import faster
+from pillars.report._operations import best_peer, faster
 from pillars.report._units import share, times
 from pillars.report._units import size as in_bytes
 
-__all__ = ["crossover_lines", "gradient_line", "limit_line", "noise_line", "speed_lines", "verdict", "words"]
+__all__ = [
+    "crossover_lines",
+    "double_line",
+    "gradient_line",
+    "limit_line",
+    "memory_line",
+    "noise_line",
+    "peer_lines",
+    "speed_lines",
+    "verdict",
+    "words",
+]
 
 _WIDE = 0.3
 
 
 def words(bench: Bench) -> list[Text]:
     """All that is said of the times, a line each; the verdict on the results is for the end, or the beginning."""
+    single = bench._replace(
+        operations=tuple(row for row in bench.operations if row.dtype == "float32"),
+        gradients=tuple(row for row in bench.gradients if row.dtype == "float32"),
+    )
+    lines = [*speed_lines(single), *crossover_lines(bench), *peer_lines(single), limit_line(single)]
+    lines += [gradient_line(single), memory_line(single), double_line(bench)]
     last = noise_line(bench)
-    lines = [*speed_lines(bench), *crossover_lines(bench), limit_line(bench), gradient_line(bench)]
     return [line for line in (*lines, last) if line]
 
 
@@ -81,6 +97,62 @@ def limit_line(bench: Bench) -> Text:
     return Text(f"Of the machine's limit, large sizes, median (range): {', '.join(parts)}." if parts else "")
 
 
+def peer_lines(bench: Bench) -> list[Text]:
+    """A line a backend: how often it beats the fastest of what else is installed, at the large sizes."""
+    lines = []
+    for name in dict.fromkeys(row.backend for row in bench.operations):
+        ratios = []
+        for row in bench.operations:
+            found = best_peer(row) if row.backend == name and row.size == "large" else None
+            if found is not None:
+                ratios.append((found[1], f"{row.operation} against {found[0].name}"))
+        if ratios:
+            (low, worst), (high, best) = min(ratios), max(ratios)
+            ahead, behind = sum(ratio > 1.05 for ratio, _ in ratios), sum(ratio < 0.95 for ratio, _ in ratios)
+            count = f"{name} is faster on {ahead} of {len(ratios)} and slower on {behind}"
+            reach = f"from {times(low)} on {worst} to {times(high)} on {best}"
+            lines.append(Text(f"Against the fastest peer, large sizes, {count} ({reach})."))
+    return lines
+
+
+def memory_line(bench: Bench) -> Text:
+    """What autodiff of the body takes over the hand-derived rule, at the large sizes."""
+    parts = []
+    for name in dict.fromkeys(row.backend for row in bench.gradients):
+        ratios = [
+            row.autodiff.memory / row.hand.memory
+            for row in bench.gradients
+            if row.backend == name and row.size == "large" and row.hand.memory and row.autodiff.memory
+        ]
+        if ratios:
+            middle = times(statistics.median(ratios))
+            parts.append(f"{name} {middle} ({times(min(ratios))} to {times(max(ratios))})")
+    return Text(
+        f"Autodiff's peak memory over the rule's, large sizes, median (range): {', '.join(parts)}."
+        if parts
+        else ""
+    )
+
+
+def double_line(bench: Bench) -> Text:
+    """How much longer float64 takes, at the large sizes."""
+    parts = []
+    for name in dict.fromkeys(row.backend for row in bench.operations):
+        large = {
+            (row.operation, row.dtype): row.steady.median
+            for row in bench.operations
+            if row.backend == name and row.size == "large" and row.steady is not None
+        }
+        ratios = [
+            taken / large[operation, "float32"]
+            for (operation, dtype), taken in large.items()
+            if dtype == "float64" and (operation, "float32") in large
+        ]
+        if ratios:
+            parts.append(f"{name} {times(statistics.median(ratios))}")
+    return Text(f"Float64 over float32, large sizes, median time: {', '.join(parts)}." if parts else "")
+
+
 def gradient_line(bench: Bench) -> Text:
     """The median saving of the hand-derived gradient, by backend."""
     parts = []
@@ -109,7 +181,9 @@ def verdict(bench: Bench) -> Text:
     """One line: does everything agree, and can the times be trusted."""
     ran = [state.name for state in bench.backends if state.ran]
     left = [state.name for state in bench.backends if not state.ran]
-    checks = len(bench.job.runs) + len(bench.operations) + 2 * len(bench.gradients)
+    checks = (
+        len(bench.job.reductions) + len(bench.job.runs) + len(bench.operations) + 2 * len(bench.gradients)
+    )
     tail = f"; {', '.join(left)} not run" if left else ""
     tail += f" ({bench.seconds:.0f} s)."
     if bench.interrupted:

@@ -42,9 +42,11 @@ def times(ratio: float) -> str:
 
     Examples
     --------
-    >>> times(1.234), times(41.7), times(1234.0)
-    ('1.2×', '42×', '1234×')
+    >>> times(1.234), times(41.7), times(1234.0), times(0.0432)
+    ('1.2×', '42×', '1234×', '0.04×')
     """
+    if ratio < 0.095:
+        return f"{ratio:.2f}×"
     return f"{ratio:.1f}×" if ratio < 9.95 else f"{ratio:.0f}×"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import cupy
@@ -44,6 +45,31 @@ class CupyBackend(EagerBackend):
     def as_arrays(self, result: Any) -> Any:
         return result
 
+    def memory(self, f: Callable[..., Any], *args: Any) -> int | None:
+        """As CuPy's pool hands it out, rounded up to its blocks."""
+        watch = _Watch()
+        with watch:
+            kept = f(*args)
+            self.synchronize()
+        del kept
+        return watch.peak
+
     def synchronize(self, x: Any = None) -> Any:
         cupy.cuda.get_current_stream().synchronize()
         return x
+
+
+class _Watch(cupy.cuda.MemoryHook):  # type: ignore[misc]
+    """Follows what is taken from the pool and given back, in this thread."""
+
+    name = "pillars"
+
+    def __init__(self) -> None:
+        self.used = self.peak = 0
+
+    def malloc_postprocess(self, **taken: Any) -> None:
+        self.used += taken["mem_size"]
+        self.peak = max(self.peak, self.used)
+
+    def free_postprocess(self, **given: Any) -> None:
+        self.used -= given["mem_size"]

@@ -82,6 +82,11 @@ class JaxBackend(Backend):
     def stored_dtype(self, dtype: Any) -> Any:
         return jax.dtypes.canonicalize_dtype(dtype)
 
+    def double(self) -> AbstractContextManager[Any]:
+        # before 0.8 the context was an experiment, and the name in jax itself another thing or none
+        switch: Any = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64
+        return cast("AbstractContextManager[Any]", switch(True))
+
     def to_numpy(self, x: Any) -> Any:
         return np.asarray(x)
 
@@ -179,6 +184,14 @@ class JaxBackend(Backend):
         self, predicate: Any, on_true: Callable[..., Any], on_false: Callable[..., Any], *operands: Any
     ) -> Any:
         return jax.lax.cond(predicate, on_true, on_false, *operands)
+
+    def memory(self, f: Callable[..., Any], *args: Any) -> int | None:
+        """What the compiler planned for `f` as a whole: results and all that it keeps in between."""
+        compiled = f if hasattr(f, "lower") else jax.jit(f)
+        plan = compiled.lower(*args).compile().memory_analysis()
+        if plan is None:
+            return None
+        return int(plan.temp_size_in_bytes + plan.output_size_in_bytes - plan.alias_size_in_bytes)
 
     def synchronize(self, x: Any = None) -> Any:
         return jax.block_until_ready(x)
