@@ -377,6 +377,26 @@ def test_a_bench_is_held_against_an_older_one(table: Path, tmp_path: Path) -> No
     assert "has schema None, expected 'pillars.bench/3'" in refused.output
 
 
+@pytest.mark.usefixtures("small")
+def test_a_saved_bench_is_shown_again(table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved, page = tmp_path / "run.json", tmp_path / "run.html"
+    whole = run("bench", "--quick", "--backend", "numpy", "--data", str(table), "--json").stdout
+    saved.write_text(
+        json.dumps({"schema": 1, "bench": {"exit": 0, "result": json.loads(whole)}}), encoding="utf-8"
+    )
+    monkeypatch.setattr(measure, "run_bench", lambda *args, **options: pytest.fail("it was measured again"))
+    shown = run("bench", "--from", str(saved), "--html", str(page), "--compare", str(saved))
+    assert shown.exit_code == 0, shown.output
+    assert "blobs.csv: standardised" in shown.stdout
+    assert "0 rows are slower" in shown.stdout
+    assert "blobs.csv" in page.read_text(encoding="utf-8").lower()
+    assert json.loads(run("bench", "--from", str(saved), "--json").stdout) == json.loads(whole)
+    for more in (["--quick"], ["--backend", "numpy"], ["--data", str(table)]):
+        refused = run("bench", "--from", str(saved), *more)
+        assert refused.exit_code == 2
+        assert "it goes without" in " ".join(refused.output.replace("│", " ").split())
+
+
 def test_an_interrupted_bench_prints_what_it_has(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def stopped(**options: Any) -> Iterator[Any]:
         yield next(_all(**options))._replace(size="large")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pillars.measure import Bench, DataError, as_json, compare, load_bench, run_bench
+from pillars.measure import Bench, as_json, compare, load_bench, run_bench
 from pillars.measure._workloads import workloads
 
 
@@ -87,32 +87,3 @@ def test_rows_of_one_alone_and_another_machine_are_said(
     assert any(line.startswith("cores: 64 then") for line in found.differs)
     assert any(line.startswith("numpy: 1.0 then") for line in found.differs)
     assert any(line.startswith("OPENBLAS_CORETYPE: Haswell-older then") for line in found.differs)
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("", "is no JSON"),
-        ("[1, 2]", "has schema None"),
-        ('{"schema": "pillars.bench/2"}', "has schema 'pillars.bench/1', expected 'pillars.bench/3'"),
-        ('{"schema": "pillars.bench/3"}', "lacks parts of a bench"),
-        (
-            '{"schema": "pillars.bench/3", "operations": 3, "gradients": [], "environment": {}}',
-            "lacks parts of a bench",
-        ),
-    ],
-)
-def test_what_is_no_bench_is_refused(tmp_path: Path, text: str, said: str) -> None:
-    path = tmp_path / "old.json"
-    path.write_text(text, encoding="utf-8")
-    with pytest.raises(DataError, match=said):
-        load_bench(path)
-
-
-def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "nowhere.json"):
-        with pytest.raises(DataError, match="cannot read"):
-            load_bench(path)
-    (tmp_path / "bytes").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match="it is no text"):
-        load_bench(tmp_path / "bytes")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
+import socketserver
 import subprocess
+import threading
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -177,3 +179,37 @@ def test_a_browser_opens_it(bench: Bench, tmp_path: Path) -> None:
     assert times[: len(bench.operations)] == sorted(
         row.steady.median for row in bench.operations if row.steady
     )
+
+
+class Counting(socketserver.StreamRequestHandler):
+    """A proxy that writes down what it is asked for and answers nothing."""
+
+    asked: ClassVar[list[str]] = []
+
+    def handle(self) -> None:
+        self.asked.append(self.rfile.readline().decode("latin-1").strip())
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here to open the page with")
+def test_no_request_leaves_it(bench: Bench, tmp_path: Path) -> None:
+    """A browser that reaches the network through a proxy alone asks it for nothing."""
+    page = tmp_path / "bench.html"
+    whole = bench_page(bench)
+    opened = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", whole)
+    assert opened != whole
+    picture = '<img src="http://pictures.invalid/planted.png"></body>'
+    Counting.asked.clear()
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Counting) as proxy:
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        through = (f"--proxy-server=http://127.0.0.1:{proxy.server_address[1]}", "--dump-dom")
+
+        def asks(text: str) -> list[str]:
+            Counting.asked.clear()
+            page.write_text(text, encoding="utf-8")
+            assert "</svg>" in in_browser(page, tmp_path, *through)
+            return [line for line in Counting.asked if "google" not in line]  # the browser's own errands
+
+        assert any("planted.png" in line for line in asks(opened.replace("</body>", picture)))
+        assert asks(opened) == []  # with no policy that would forbid it
+        assert asks(whole.replace("</body>", picture)) == []
+        proxy.shutdown()

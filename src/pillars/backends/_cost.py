@@ -57,7 +57,7 @@ def call_cost(record: Record, values: list[Any], y: Any) -> Cost:
     CapabilityError : nobody has said how many operations this function takes.
     """
     flops = _flops(record, values)
-    return Cost(_size(_arrays(record, values)) - flops.unread + _size(tree_leaves(y)), flops.value)
+    return Cost(_size(_arrays(record, values)) - flops.unread + _size(tree_leaves(y)), float(flops.value))
 
 
 def gradient_cost(record: Record, values: list[Any], y: Any) -> Cost:
@@ -66,7 +66,7 @@ def gradient_cost(record: Record, values: list[Any], y: Any) -> Cost:
     floating = [x for x in arrays if "float" in str(x.dtype)]
     flops = _flops(record, values)
     moved = _size(arrays) - flops.unread + 2 * _size(tree_leaves(y)) + _size(floating)
-    return Cost(moved, flops.gradient)
+    return Cost(moved, float(flops.gradient))
 
 
 def count_flops(function: Any, *args: Any, **options: Any) -> Flops:

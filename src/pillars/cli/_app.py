@@ -119,6 +119,14 @@ def bench(
         Path | None,
         typer.Option("--html", help="Also one page with pictures, self-contained.", metavar="FILE"),
     ] = None,
+    saved: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="Show this --json of an earlier run, or of bench/gpu.py: nothing is measured.",
+            metavar="JSON",
+        ),
+    ] = None,
     against: Annotated[
         Path | None,
         typer.Option(
@@ -140,12 +148,19 @@ def bench(
 
     if target is not None and data is None:
         raise typer.BadParameter("names a column of --data FILE, and there is none", param_hint="--target")
+    if saved is not None and (quick or backends or data is not None):
+        raise typer.BadParameter(
+            "shows what was measured: it goes without --quick, --backends and --data", param_hint="--from"
+        )
     if html is not None:
         _check_page(html)
     older = measure.load_bench(against) if against is not None else None
-    problem = measure.load_table(data, target) if data is not None else measure.load_digits()
-    with report.progress_bar() as progress:
-        found = measure.run_bench(problem, _names(backends), quick=quick, progress=progress)
+    if saved is not None:
+        found = measure.load_bench(saved)
+    else:
+        problem = measure.load_table(data, target) if data is not None else measure.load_digits()
+        with report.progress_bar() as progress:
+            found = measure.run_bench(problem, _names(backends), quick=quick, progress=progress)
     comparison = measure.compare(found, older) if older is not None else None
     if as_json:
         typer.echo(

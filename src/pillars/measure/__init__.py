@@ -6,10 +6,11 @@ from pillars.measure._audit import Audit, AuditRow, AuditState, audit, run_audit
 from pillars.measure._bench import backend_states, run_bench
 from pillars.measure._capabilities import CapabilityRow, CapabilityTable, capability_table
 from pillars.measure._ceiling import Ceiling, measure_ceilings
-from pillars.measure._compare import Change, Comparison, compare, load_bench
+from pillars.measure._compare import Change, Comparison, compare
 from pillars.measure._environment import Environment, environment
 from pillars.measure._interval import Proportion, wilson_interval
 from pillars.measure._job import run_job
+from pillars.measure._reading import load_bench
 from pillars.measure._results import (
     BackendState,
     Bench,

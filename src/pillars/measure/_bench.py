@@ -111,8 +111,9 @@ def run_bench(
             operations += measure_operation(workload, names, pace, ceilings)
             if workload.operation is None:
                 continue
-            wanted = ("large",) if quick else ("small", "large")
-            if workload.size in wanted and not (quick and workload.dtype == "float64"):
+            single = workload.dtype == "float32"
+            wanted = ("small", "large") if single and not quick else ("large",)
+            if workload.size in wanted and (single or not quick):
                 gradients += measure_gradient(workload, names, pace, ceilings)
     except KeyboardInterrupt:  # what was measured until then is worth showing
         interrupted = True

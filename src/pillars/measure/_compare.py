@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from pillars.measure._results import Bench, as_json
-from pillars.measure._schema import BENCH
-from pillars.measure.data import DataError
+from pillars.measure._environment import Environment
+from pillars.measure._results import Bench, GradientRow, OperationRow
+from pillars.measure._timing import Timing
 
-__all__ = ["Change", "Comparison", "compare", "load_bench"]
+__all__ = ["Change", "Comparison", "compare"]
 
 _Key = tuple[str, str, str, str, str, str]  # what, operation, size, shape, dtype, backend
 _CLEAR = 1.1  # how far apart the nearer quartiles must be: two runs differ by more than one does in itself
@@ -56,67 +54,29 @@ class Comparison(NamedTuple):
     apart: int
 
 
-def load_bench(path: Path) -> dict[str, Any]:
-    """The JSON of ``pillars bench --json``, of this version.
-
-    Raises
-    ------
-    DataError : no such file, no JSON, no bench, the bench of another version, or one with parts missing.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
-        raise DataError(
-            f"compare: cannot read {path}: {reason}. Expected what pillars bench --json printed."
-        ) from None
-    try:
-        found = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"compare: {path} is no JSON (line {error.lineno}). Expected what pillars bench --json printed."
-        ) from None
-    schema = found.get("schema") if isinstance(found, dict) else None
-    if schema != BENCH:
-        raise DataError(
-            f"compare: {path} has schema {schema!r}, expected {BENCH!r}. "
-            "Measure the older commit with this version's bench."
-        )
-    try:
-        dict(_times(found))
-        where = found["environment"]
-        tuple(_differences(where, where)), where["date"], where["commit"]
-    except (KeyError, TypeError, AttributeError):
-        raise DataError(
-            f"compare: {path} lacks parts of a bench. Expected all that pillars bench --json printed."
-        ) from None
-    return dict(found)
-
-
-def compare(bench: Bench, older: Mapping[str, Any]) -> Comparison:
-    """Hold a bench against :func:`load_bench` of an older one.
+def compare(bench: Bench, older: Bench) -> Comparison:
+    """Hold a bench against an older one.
 
     A row counts as slower where the lower quartile of the new run is over a tenth above the upper one of the old, and
     as faster the other way round: what lies between is each run's own noise.
     """
-    new, old = dict(_times(json.loads(as_json(bench)))), dict(_times(older))
+    new, old = dict(_times(bench)), dict(_times(older))
     slower, faster, alike = [], [], 0
     for key, after in new.items():
         if key not in old:
             continue
         before = old[key]
-        change = Change(*key, before["median"], after["median"])
-        if after["low"] > _CLEAR * before["high"]:
+        change = Change(*key, before.median, after.median)
+        if after.low > _CLEAR * before.high:
             slower.append(change)
-        elif before["low"] > _CLEAR * after["high"]:
+        elif before.low > _CLEAR * after.high:
             faster.append(change)
         else:
             alike += 1
-    where = older["environment"]
     return Comparison(
-        date=where["date"],
-        commit=where["commit"],
-        differs=tuple(_differences(bench.environment._asdict(), where)),
+        date=older.environment.date,
+        commit=older.environment.commit,
+        differs=tuple(_differences(bench.environment, older.environment)),
         slower=tuple(sorted(slower, key=lambda change: change.before / change.after)),
         faster=tuple(sorted(faster, key=lambda change: change.after / change.before)),
         alike=alike,
@@ -124,30 +84,30 @@ def compare(bench: Bench, older: Mapping[str, Any]) -> Comparison:
     )
 
 
-def _times(bench: Mapping[str, Any]) -> Iterator[tuple[_Key, Mapping[str, float]]]:
+def _times(bench: Bench) -> Iterator[tuple[_Key, Timing]]:
     """(what, operation, size, shape, dtype, backend) -> the steady state, of every row that has one."""
-    for row in bench["operations"]:
-        if row["steady"] is not None:
-            yield ("forward", *_place(row)), row["steady"]
-    for row in bench["gradients"]:
-        for side, name in (("hand", "by hand"), ("autodiff", "by autodiff")):
-            if row[side]["steady"] is not None:
-                yield (f"gradient {name}", *_place(row)), row[side]["steady"]
+    for row in bench.operations:
+        if row.steady is not None:
+            yield ("forward", *_place(row)), row.steady
+    for slope in bench.gradients:
+        for side, name in ((slope.hand, "by hand"), (slope.autodiff, "by autodiff")):
+            if side.steady is not None:
+                yield (f"gradient {name}", *_place(slope)), side.steady
 
 
-def _place(row: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
-    return row["operation"], row["size"], row["shape"], row["dtype"], row["backend"]
+def _place(row: OperationRow | GradientRow) -> tuple[str, str, str, str, str]:
+    return row.operation, row.size, row.shape, row.dtype, row.backend
 
 
-def _differences(new: Mapping[str, Any], old: Mapping[str, Any]) -> Iterator[str]:
+def _differences(new: Environment, old: Environment) -> Iterator[str]:
     for name in ("cpu", "cores", "threads", "system", "python", "blas"):
-        if new[name] != old.get(name):
-            yield f"{name}: {_said(old.get(name))} then, {_said(new[name])} now"
-    for name in ("packages", "variables"):
-        then, now = old.get(name, {}), new[name]
-        for key in sorted(then.keys() | now.keys()):
-            if then.get(key) != now.get(key):
-                yield f"{key}: {then.get(key, 'none')} then, {now.get(key, 'none')} now"
+        then, now = getattr(old, name), getattr(new, name)
+        if then != now:
+            yield f"{name}: {_said(then)} then, {_said(now)} now"
+    for before, after in ((old.packages, new.packages), (old.variables, new.variables)):
+        for key in sorted(before.keys() | after.keys()):
+            if before.get(key) != after.get(key):
+                yield f"{key}: {before.get(key, 'none')} then, {after.get(key, 'none')} now"
 
 
 def _said(value: Any) -> str:

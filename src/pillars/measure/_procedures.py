@@ -41,7 +41,7 @@ def _pca(source: Source, lengths: Lengths) -> Inputs:
     def cost(found: Any) -> Cost:
         covariance = records()["linalg.mean_covariance"].function
         flops = count_flops(covariance, x).value + count_flops(eigh, xp.eye(d, dtype=x.dtype)).value
-        return Cost(_size(x, *found), flops)
+        return Cost(_size(x, *found), float(flops))
 
     return Inputs(f"{by(x.shape)}, k = {COMPONENTS}", (x,), None, 0.0, 0.0, off, cost, components)
 
@@ -83,7 +83,7 @@ def _descent(source: Source, lengths: Lengths) -> Inputs:
         z = xp.empty((n, CLASSES), dtype=x.dtype)
         once = count_flops(linear, x, weight, bias).value + count_flops(softmax, z).value
         once += count_flops(linear, x.T, z).value + 3 * z.size  # p − t, over n, and its column sums
-        return Cost(_size(*arrays, weights), STEPS * (once + 2 * weights.size))
+        return Cost(_size(*arrays, weights), float(STEPS * (once + 2 * weights.size)))
 
     shape = f"{by(x.shape)}·{by(weights.shape)}, {STEPS} steps"
     return Inputs(

@@ -74,8 +74,10 @@ def _header(bench: Bench) -> list[Text]:
             lines.append(Text.assemble((f"{state.name:<6}", "bold"), f" {what}"))
         else:
             lines.append(Text.assemble((f"{state.name:<6}", "bold"), (" not run: ", "yellow"), state.reason))
-    for limit in bench.ceilings:
-        copies = f"copies {rate(limit.bandwidth, 'B')} ({limit.bandwidth_by})"
-        multiplies = f"multiplies {limit.dtype} at {rate(limit.rate, 'FLOP')} ({limit.rate_by})"
-        lines.append(Text.assemble((f"{limit.device:<6}", "bold"), f" at its best {copies}, {multiplies}"))
+    for device in dict.fromkeys(limit.device for limit in bench.ceilings):
+        limits = [limit for limit in bench.ceilings if limit.device == device]
+        copies = f"copies {rate(limits[0].bandwidth, 'B')} ({limits[0].bandwidth_by})"
+        each = [f"{limit.dtype} at {rate(limit.rate, 'FLOP')} ({limit.rate_by})" for limit in limits]
+        best = f" at its best {copies}, multiplies {', '.join(each)}"
+        lines.append(Text.assemble((f"{device:<6}", "bold"), best))
     return lines

@@ -47,7 +47,11 @@ class CupyBackend(EagerBackend):
 
     def memory(self, f: Callable[..., Any], *args: Any) -> int | None:
         """As CuPy's pool hands it out, rounded up to its blocks."""
-        watch = _Watch()
+        from pillars.backends.on_cupy._memory import (
+            Watch,
+        )  # what CuPy lacks without a GPU must not break its import
+
+        watch = Watch()
         with watch:
             kept = f(*args)
             self.synchronize()
@@ -57,19 +61,3 @@ class CupyBackend(EagerBackend):
     def synchronize(self, x: Any = None) -> Any:
         cupy.cuda.get_current_stream().synchronize()
         return x
-
-
-class _Watch(cupy.cuda.MemoryHook):  # type: ignore[misc]
-    """Follows what is taken from the pool and given back, in this thread."""
-
-    name = "pillars"
-
-    def __init__(self) -> None:
-        self.used = self.peak = 0
-
-    def malloc_postprocess(self, **taken: Any) -> None:
-        self.used += taken["mem_size"]
-        self.peak = max(self.peak, self.used)
-
-    def free_postprocess(self, **given: Any) -> None:
-        self.used -= given["mem_size"]
