@@ -11,7 +11,7 @@ from pillars.calculus import gradient_descent, sgd
 from pillars.layers import linear
 from pillars.linalg import eigh, pca
 from pillars.measure._inputs import Inputs, Lengths, Source, by
-from pillars.measure._job import hand_gradient, loss
+from pillars.measure._job import loss
 from pillars.measure._prepare import smoothness
 from pillars.probability import softmax
 
@@ -47,7 +47,7 @@ def _pca(source: Source, lengths: Lengths) -> Inputs:
 
 
 def _descent(source: Source, lengths: Lengths) -> Inputs:
-    """Softmax regression from zero at a rate of 1/L, by the hand-derived gradient.
+    """Softmax regression from zero at a rate of 1/L, the gradient by differentiating the loss.
 
     The loss is convex with curvature at most L, so that errors of one step are not amplified by the later ones, and
     those of T steps add up to √T of one. One step is off by δG/L and a rounding of W. The terms of these inner products
@@ -64,9 +64,7 @@ def _descent(source: Source, lengths: Lengths) -> Inputs:
         zeros = [home.asarray(xp.zeros(shape, dtype=x.dtype)) for shape in ((d, CLASSES), (CLASSES,))]
         params = dict(zip(("weight", "bias"), zeros, strict=True))
         data = (x, labels, targets)
-        found = gradient_descent(
-            loss, params, *data, optimizer=sgd(rate), steps=STEPS, gradient=hand_gradient
-        )
+        found = gradient_descent(loss, params, *data, optimizer=sgd(rate), steps=STEPS)
         parts = [found.params["weight"], found.params["bias"][None, :]]
         return home.xp.concat(parts, axis=0)  # their errors are relative to the larger of the two
 

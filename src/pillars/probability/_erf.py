@@ -11,7 +11,7 @@ from typing import Any
 from pillars._typing import Array
 from pillars.backends import Call, Draw, namespace, operation
 
-__all__ = ["erf", "ndtr"]
+__all__ = ["TAIL_DOUBLE", "TAIL_SINGLE", "erf", "ndtr"]
 
 # erf(x)/x − 1 in x², |x| ≤ 1
 # fmt: off
@@ -39,11 +39,11 @@ _OUTER_DOUBLE = (
     ),
 )
 # (a + k)·exp(a²/2)·Φ(−a) in (a − k)/(a + k), from a = 0 to where Φ(−a) underflows; k is 1.75 and 3.5
-_TAIL_SINGLE = (
+TAIL_SINGLE = (
     -4.7538608e-05, 5.3437874e-05, 0.0005381129, 0.0006073295, -0.0010048723, -0.0039125048,
     -0.0033639811, 0.010658559, 0.033684082, -0.018740207, -0.26782838, 0.64831084,
 )
-_TAIL_DOUBLE = (
+TAIL_DOUBLE = (
     1.4970400686586197e-09, 4.932357268083121e-09, -3.876060952265236e-09, -3.6406669869006716e-08,
     -3.010062473419819e-08, 1.2398714212892455e-07, 2.943886739422368e-07, -1.432271895494415e-07,
     -1.4791484469933705e-06, -1.1650551466965897e-06, 5.651902093062261e-06, 1.1506663678494522e-05,
@@ -203,7 +203,7 @@ def ndtr(x: Array, /) -> Array:
     sign = 2.0 * right - 1.0
     a = x * sign  # not abs: libraries disagree on its derivative at 0
     shifted = a + k
-    ratio = _polynomial((a - k) / shifted, _TAIL_SINGLE if single else _TAIL_DOUBLE) / shifted
+    ratio = _polynomial((a - k) / shifted, TAIL_SINGLE if single else TAIL_DOUBLE) / shifted
     return right - sign * _gaussian(xp, x, 0.5, ratio)
 
 

@@ -1,7 +1,7 @@
 """Bodies of many ufuncs in blocks that stay in cache, the blocks spread over the thread pool.
 
 A body of twenty ufuncs sends twenty temporaries through memory when it is given a large array whole. The same body on
-16,384 elements at a time keeps them in the second-level cache, and its blocks are independent.
+65,536 elements at a time keeps them in a cache, and its blocks are independent.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from pillars.backends._kernels import kernel
 from pillars.backends._record import records
 from pillars.backends._threads import pool_map
 
-__all__ = ["contiguous", "erf", "ndtr"]
+__all__ = ["contiguous", "erf"]
 
-_BLOCK = 16384
-_SPAN = 8 * _BLOCK  # one task: long enough to be worth handing to another thread
+_SMALLEST = 2**17
+_BLOCK = 2**16  # shorter ones have the threads wait for each other's turn in the interpreter
+_SPAN = 2 * _BLOCK  # one task: long enough to be worth handing to another thread
 
 
 def contiguous(x: Any, /) -> str | None:
@@ -40,13 +41,7 @@ def _in_blocks(name: str, x: Any) -> Any:
     return y
 
 
-@kernel(minimum_size=_SPAN, eligible=contiguous)
+@kernel(minimum_size=_SMALLEST, eligible=contiguous)
 def erf(x: Any, /) -> Any:
     """erf, block by block."""
     return _in_blocks("probability.erf", x)
-
-
-@kernel(minimum_size=_SPAN, eligible=contiguous)
-def ndtr(x: Any, /) -> Any:
-    """ndtr, block by block."""
-    return _in_blocks("probability.ndtr", x)
