@@ -10,7 +10,7 @@ import pytest
 from pillars import explain
 from pillars.backends import Draw, forced_kernels
 from pillars.backends.on_numpy import _blocks as blocks
-from pillars.probability import cross_entropy, log_softmax, softmax
+from pillars.probability import cross_entropy, log_softmax, logsumexp, softmax
 
 NAN, INF = float("nan"), float("inf")
 BOTH = pytest.mark.parametrize("f", [softmax, log_softmax], ids=lambda f: f.__name__)
@@ -74,6 +74,33 @@ def test_edges_of_cross_entropy(draw: Draw, reduction: str, dtype: str) -> None:
     assert type(good) is np.ndarray
     assert good.shape == expected.shape
     assert np.allclose(good, expected, rtol=0, atol=32 * bound(x[:4], dtype))
+
+
+@FLOATS
+@pytest.mark.parametrize("keepdims", [False, True])
+@pytest.mark.parametrize("order", ["one row needs its maximum", "all do", "none does"])
+def test_edges_of_logsumexp(draw: Draw, order: str, keepdims: bool, dtype: str) -> None:
+    x = edges(draw, dtype)
+    x = x[3:4].repeat(3, axis=0) if order == "all do" else x[:1] if order == "none does" else x
+    got = forced(logsumexp, x, axis=-1, keepdims=keepdims)
+    expected = logsumexp.reference(x, axis=-1, keepdims=keepdims)
+    assert (got.dtype, got.shape) == (dtype, expected.shape)
+    known = np.isfinite(expected)
+    assert np.array_equal(got[~known], expected[~known], equal_nan=True)
+    assert np.abs(got[known] - expected[known]).max() <= 8 * bound(x, dtype)
+
+
+def test_threads_share_logsumexp(draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = edges(draw, "float32").repeat(9, axis=0).reshape(4, 27, 40)
+    assert "kernel" not in explain(logsumexp, x, axis=1).kernel
+    once = forced(logsumexp, x, axis=-1)
+    assert once.shape == (4, 27)
+    monkeypatch.setattr(blocks, "_THREADED", 1)
+    for block, threads in ((40, "1"), (125, "2"), (10**6, "3")):
+        monkeypatch.setattr(blocks, "BLOCK", block)
+        monkeypatch.setenv("PILLARS_NUM_THREADS", threads)
+        assert np.array_equal(forced(logsumexp, x, axis=-1), once, equal_nan=True)
+    assert explain(logsumexp, x[..., :5], axis=-1).reason
 
 
 @BOTH

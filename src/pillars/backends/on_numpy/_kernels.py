@@ -21,6 +21,7 @@ KERNELS: dict[str, str] = {
     "probability.cross_entropy": "softmax:cross_entropy",
     "probability.erf": "elementwise:erf",
     "probability.log_softmax": "softmax:log_softmax",
+    "probability.logsumexp": "softmax:logsumexp",
     "probability.ndtr": "normal:ndtr",
     "probability.softmax": "softmax:softmax",
     "probability.sigmoid": "activations:sigmoid",

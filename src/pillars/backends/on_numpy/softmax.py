@@ -23,7 +23,7 @@ from pillars.backends.on_numpy.short_rows import (
     softmax_of,
 )
 
-__all__ = ["cross_entropy", "log_softmax", "log_softmax_in_place", "softmax", "softmax_in_place"]
+__all__ = ["cross_entropy", "log_softmax", "log_softmax_in_place", "logsumexp", "softmax", "softmax_in_place"]
 
 
 def _last_axis(x: Any, /, *, axis: int, temperature: Any) -> str | None:
@@ -145,6 +145,32 @@ def log_softmax(x: Any, /, *, axis: int, temperature: Any) -> Any:
 
     by_blocks(given.shape[0], length, work, scratch=x.dtype)
     return y
+
+
+def _long_rows(x: Any, /, *, axis: Any, keepdims: bool) -> str | None:
+    if axis not in (-1, x.ndim - 1, (-1,), (x.ndim - 1,)):
+        return f"axis {axis} is not the last one"
+    if x.shape[-1] <= SHORT:
+        return f"rows of {x.shape[-1]} are short"
+    return None if x.flags.c_contiguous else "x is not contiguous"
+
+
+@kernel(minimum_size=2**13, eligible=_long_rows)
+def logsumexp(x: Any, /, *, axis: Any, keepdims: bool) -> Any:
+    """Exponentials into a block's scratch, of which only the sums are kept."""
+    length = x.shape[-1]
+    given = x.reshape(-1, length)
+    y = np.empty((given.shape[0], 1), x.dtype)
+    ones, largest = np.ones(length, x.dtype), largest_logged(length)
+
+    def work(rows: slice, scratch: Any) -> None:
+        sums, maxima = _exponentials(given[rows], 1.0, scratch, ones, largest)
+        np.log(sums, out=y[rows])
+        if maxima is not None:
+            np.add(y[rows], maxima, out=y[rows])
+
+    by_blocks(given.shape[0], length, work, scratch=x.dtype)
+    return y.reshape(*x.shape[:-1], *([1] if keepdims else []))
 
 
 @kernel(eligible=_class_numbers, pullback=cross_entropy_and_pullback)
