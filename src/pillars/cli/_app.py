@@ -98,9 +98,7 @@ def _pillars(
 def bench(
     quick: Annotated[
         bool,
-        typer.Option(
-            "--quick", help="Fewer repeats and sizes: under half a minute; without, some two minutes."
-        ),
+        typer.Option("--quick", help="Fewer repeats and sizes: under a minute; without, some four."),
     ] = False,
     backends: Backends = None,
     data: Annotated[

@@ -71,7 +71,7 @@ def run_bench(
     ----------
     data : a classification problem; None: the bundled digits.
     backends : names; None: all that there are. One that is not usable is reported as not run, with its reason.
-    quick : fewer repeats, small and less large sizes alone, gradients at the latter only: under half a minute instead
+    quick : fewer repeats, small and less large sizes alone, gradients at the latter only: under a minute instead
         of some two.
     progress : called with what comes next and the fraction done.
 
