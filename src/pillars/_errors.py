@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["BackendError", "CapabilityError", "DTypeError", "PillarsError", "ShapeError"]
+__all__ = ["BackendError", "CapabilityError", "DTypeError", "PillarsError", "ShapeError", "one_line"]
 
 
 class PillarsError(Exception):
@@ -23,3 +23,10 @@ class BackendError(PillarsError, ValueError, TypeError):
 
 class CapabilityError(PillarsError, TypeError, ValueError):
     """Something that this backend, or this way of calling, cannot do: the message says what can."""
+
+
+def one_line(error: BaseException, limit: int | None = None) -> str:
+    """An exception's type and message in one line, cut where it is longer than `limit`."""
+    said = " ".join(str(error).split())
+    text = f"{type(error).__name__}: {said}" if said else f"{type(error).__name__} without a message"
+    return text if limit is None or len(text) <= limit else text[: limit - 1] + "…"

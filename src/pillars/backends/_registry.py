@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from pillars._errors import BackendError
+from pillars._errors import BackendError, one_line
 from pillars.backends._protocol import Availability, Backend
 
 __all__ = [
@@ -103,7 +103,7 @@ def backend_named(name: str) -> Backend:
             try:
                 _instances[name] = load(target)()
             except Exception as error:
-                _unusable[name] = _one_line(error) + _setting(name)
+                _unusable[name] = one_line(error) + _setting(name)
                 raise BackendError(
                     f"backend {name!r} is installed but not usable here: {_unusable[name]}. "
                     "Choose another; pillars.available() lists them."
@@ -204,16 +204,11 @@ def _probe(name: str) -> Availability:
             return Availability(False, None, (), missing_reason(name))
         version = str(importlib.import_module(library).__version__)
     except Exception as error:  # a broken install must not break the report about it
-        return Availability(False, None, (), f"importing {library} failed: {_one_line(error)}")
+        return Availability(False, None, (), f"importing {library} failed: {one_line(error)}")
     try:
         return Availability(True, version, backend_named(name).devices, "")
     except Exception as error:
-        return Availability(False, version, (), _unusable.get(name) or _one_line(error) + _setting(name))
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else f"{type(error).__name__} without a message"
+        return Availability(False, version, (), _unusable.get(name) or one_line(error) + _setting(name))
 
 
 def _setting(name: str) -> str:

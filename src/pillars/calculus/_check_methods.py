@@ -6,9 +6,10 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from pillars._errors import one_line
 from pillars.calculus._check_directions import along, differentiable_among
 from pillars.calculus._probes import Probe, Problem, probe
-from pillars.calculus._subject import Subject, one_line
+from pillars.calculus._subject import LONGEST, Subject
 
 __all__ = [
     "CheckRow",
@@ -110,7 +111,7 @@ def autodiff(evidence: Evidence) -> CheckRow:
     except (
         Exception
     ) as failure:  # what it cannot follow, it cannot judge; the other methods need no derivative
-        return apart("autodiff", f"it cannot follow the function: {one_line(failure)}")
+        return apart("autodiff", f"it cannot follow the function: {one_line(failure, LONGEST)}")
     here, there = host.isfinite(raw), host.isfinite(other)
     if not bool(host.all(here == there)):
         k = int(host.sum(here != there))

@@ -7,10 +7,12 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pillars._errors import DTypeError
+from pillars._errors import DTypeError, one_line
 from pillars.backends import Backend, backend, dtype_kind, dtype_name, tree_leaves
 
-__all__ = ["Subject", "one_line"]
+__all__ = ["LONGEST", "Subject"]
+
+LONGEST = 140  # characters of a reason in a table
 
 
 class Subject:
@@ -116,7 +118,7 @@ class Subject:
                 warnings.filterwarnings("error", message="Casting complex")
                 found = tree_leaves(self.complex_function(leaves))
         except Exception as error:  # whatever a function makes of complex numbers, it is its answer
-            return f"it refuses complex numbers: {one_line(error)}"
+            return f"it refuses complex numbers: {one_line(error, LONGEST)}"
         total, start = 0.0, 0
         for y in found:
             if not hasattr(y, "dtype") or dtype_kind(y.dtype) != "complex":
@@ -127,12 +129,6 @@ class Subject:
             )
             start += part.size
         return total
-
-
-def one_line(error: BaseException, limit: int = 140) -> str:
-    """An exception in one line."""
-    text = f"{type(error).__name__}: {' '.join(str(error).split())}"
-    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def _floating(found: Any) -> list[Any]:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from pillars._errors import one_line
 from pillars.backends import (
     Backend,
     Draw,
@@ -24,7 +25,7 @@ from pillars.backends import (
 )
 from pillars.calculus import CheckRow
 from pillars.calculus._check_rows import METHODS, check_subject
-from pillars.calculus._subject import Subject, one_line
+from pillars.calculus._subject import LONGEST, Subject
 from pillars.measure._bench import backend_states
 from pillars.measure._rooms import rooms
 from pillars.measure._schema import AUDIT, AUDIT_UNITS
@@ -157,7 +158,9 @@ def audit_operation(record: Record, home: Backend) -> list[AuditRow]:
         try:
             rows = check_subject(subject_of(record, home, seed)).rows
         except Exception as error:  # an operation that fails is a row that says so, not the end of the audit
-            rows = tuple(CheckRow(method, math.inf, 0.0, False, one_line(error)) for method in METHODS)
+            rows = tuple(
+                CheckRow(method, math.inf, 0.0, False, one_line(error, LONGEST)) for method in METHODS
+            )
         for row in rows:
             found[row.method].append(row)
     return [_worst(record.name, home, method, rows) for method, rows in found.items()]

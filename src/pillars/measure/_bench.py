@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pillars._errors import BackendError
+from pillars._errors import BackendError, one_line
 from pillars.backends import available, backend, dtype_name
 from pillars.measure._ceiling import device_name, measure_ceilings
 from pillars.measure._crossover import crossovers
@@ -18,7 +18,6 @@ from pillars.measure._parity import Pace, measure_operation
 from pillars.measure._precision import product_precision
 from pillars.measure._results import BackendState, Bench, GradientRow, Job, OperationRow
 from pillars.measure._schema import BENCH
-from pillars.measure._timing import one_line
 from pillars.measure._workloads import number_of_workloads, workloads
 from pillars.measure.data import Dataset, load_digits
 

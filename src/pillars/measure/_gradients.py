@@ -6,13 +6,14 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from pillars._errors import one_line
 from pillars.backends import backend, forward_and_pullback
 from pillars.calculus import vjp
 from pillars.measure._ceiling import Ceiling, ceiling_of
 from pillars.measure._parity import Pace, as_float64, bound_of, to_backend, worst_error
 from pillars.measure._precision import doubled
 from pillars.measure._results import GradientRow, Side
-from pillars.measure._timing import Candidate, first_call, one_line, race
+from pillars.measure._timing import Candidate, first_call, race
 from pillars.measure._workloads import Workload
 
 __all__ = ["autodiff_gradient", "hand_gradient", "measure_gradient"]

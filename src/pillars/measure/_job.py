@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from pillars._errors import one_line
 from pillars.backends import backend, dtype_name, namespace
 from pillars.calculus import gradient_descent, sgd
 from pillars.layers import linear
@@ -14,7 +15,7 @@ from pillars.measure._precision import product_unit
 from pillars.measure._prepare import Problem, prepare
 from pillars.measure._reduction import Target, reduce_on, target
 from pillars.measure._results import Job, JobRun, Reduction, Reference
-from pillars.measure._timing import Candidate, first_call, one_line, race
+from pillars.measure._timing import Candidate, first_call, race
 from pillars.measure.data import Dataset
 from pillars.probability import cross_entropy, softmax
 

@@ -6,12 +6,13 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from pillars._errors import one_line
 from pillars.backends import backend, explain, tree_leaves
 from pillars.measure._ceiling import Ceiling, ceiling_of
 from pillars.measure._peers import peers_of
 from pillars.measure._precision import DOUBLE, doubled, product_unit, unit_of
 from pillars.measure._results import OperationRow, PeerTime
-from pillars.measure._timing import Candidate, Timing, first_call, one_line, race
+from pillars.measure._timing import Candidate, Timing, first_call, race
 from pillars.measure._workloads import Workload
 
 __all__ = [

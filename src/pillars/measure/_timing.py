@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMappin
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-__all__ = ["Candidate", "Timing", "first_call", "one_line", "race", "summarise"]
+from pillars._errors import one_line
+
+__all__ = ["Candidate", "Timing", "first_call", "race", "summarise"]
 
 
 class Timing(NamedTuple):
@@ -127,11 +129,6 @@ def summarise(seconds: Iterable[float], inner: int = 1) -> Timing:
     return Timing(
         _quantile(ordered, 0.5), _quantile(ordered, 0.25), _quantile(ordered, 0.75), len(ordered), inner
     )
-
-
-def one_line(error: BaseException) -> str:
-    """An exception in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _quantile(ordered: list[float], q: float) -> float:
