@@ -1,0 +1,184 @@
+"""Eigenvalues of a symmetric matrix that is known by its products alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from pillars._errors import CapabilityError, DTypeError, ShapeError
+from pillars.backends import (
+    backend,
+    dtype_kind,
+    dtype_name,
+    plain_int,
+    procedure,
+    tree_flatten,
+    tree_leaves,
+    tree_unflatten,
+)
+from pillars.random import as_key, normal
+
+__all__ = ["Lanczos", "lanczos"]
+
+
+class Lanczos(NamedTuple):
+    r"""Ritz pairs of a symmetric matrix.
+
+    Attributes
+    ----------
+    eigenvalues : (m,) float64 on the host, ascending.
+    residuals : (m,), likewise: ‖A·v − λ·v‖₂ of each pair, and no less than what rounding makes of it, √n·eps of the
+        largest \|λ\|. An eigenvalue of A lies within it.
+    basis : (m, n) on the backend, orthonormal rows: the Ritz vector of each eigenvalue, entries in the order of the
+        tree's leaves, each raveled.
+    """
+
+    eigenvalues: Any
+    residuals: Any
+    basis: Any
+
+
+@procedure(
+    unsupported=dict.fromkeys(
+        ("jit", "vmap", "grad"), "it decides by the numbers when it is done: call it outside"
+    )
+)
+def lanczos(
+    matvec: Callable[[Any], Any], like: Any, *, steps: int, rng: Any = 0, tolerance: float = 0.0
+) -> Lanczos:
+    r"""Lanczos' method with full reorthogonalisation: extreme eigenvalues first, at a product each.
+
+    Parameters
+    ----------
+    matvec : v -> A·v for a symmetric A; takes and returns what is built like `like`.
+    like : array, or tree of arrays, of n entries in all and one floating dtype: what A works on. Its numbers do not
+        count.
+    steps : m, how many products at most; more than n are never done.
+    rng : int, key, NumPy Generator or None: the start.
+    tolerance : stop once the largest eigenvalue's residual is at most this part of the largest \|λ\|; 0: take all.
+
+    Returns
+    -------
+    Lanczos(eigenvalues, residuals, basis). Fewer than m where the start's Krylov space is exhausted: the residuals are
+    then rounding, and an eigenvalue whose vectors the start does not meet is missing (with a random start: of
+    repeated eigenvalues all but one).
+
+    Raises
+    ------
+    ShapeError : no entries, steps below 1, or a product of another structure or other shapes. DTypeError : what is not
+        floating; leaves of several dtypes. CapabilityError : inside jit, vmap or grad.
+
+    Notes
+    -----
+    Cost: m products, and 4·m²·n operations to keep the basis orthogonal, twice, so that no eigenvalue comes back as a
+    ghost of itself; memory m·n. A product that is not finite gives NaN for everything.
+
+    References
+    ----------
+    Parlett (1998), The Symmetric Eigenvalue Problem, chapter 13; residuals: theorem 4.5.1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> scale = np.asarray([1.0, 2.0, 5.0])
+    >>> found = lanczos(lambda v: scale * v, np.zeros(3), steps=3)
+    >>> found.eigenvalues.round(6)
+    array([1., 2., 5.])
+    """
+    leaves, treedef = tree_flatten(like)
+    home = _checked(leaves)
+    steps = _count(steps)
+    xp, host = home.xp, backend("numpy").xp
+    n = sum(math.prod(leaf.shape) for leaf in leaves)
+    dtype = leaves[0].dtype
+
+    def product(vector: Any) -> Any:
+        found = matvec(tree_unflatten(treedef, _split(xp, vector, leaves)))
+        parts, got = tree_flatten(found)
+        if got != treedef or [p.shape for p in parts] != [p.shape for p in leaves]:
+            raise ShapeError(
+                f"lanczos: matvec returned {_shapes(found)}, expected what `like` is: {_shapes(like)}."
+            )
+        return xp.astype(_joined(xp, parts), dtype, copy=False)
+
+    start = normal(as_key(rng, like=leaves[0]), (n,), dtype=dtype, like=leaves[0])
+    vectors = [start / xp.sqrt(xp.sum(start * start))]
+    diagonal: list[float] = []
+    beside: list[float] = []
+    noise = float(xp.finfo(dtype).eps) * math.sqrt(n)
+    with home.quiet():
+        while True:
+            w = product(vectors[-1])
+            basis = xp.stack(vectors)
+            overlaps = basis @ w
+            diagonal.append(float(overlaps[-1]))
+            w = w - overlaps @ basis
+            w = w - (basis @ w) @ basis
+            length = float(xp.sqrt(xp.sum(w * w)))
+            values, rotation, residuals = _ritz(host, diagonal, beside, length)
+            if not math.isfinite(length):
+                values, rotation, residuals = (part * host.nan for part in (values, rotation, residuals))
+                break
+            size = float(host.max(host.abs(values)))
+            residuals = host.maximum(residuals, noise * size)
+            exhausted = len(vectors) >= min(steps, n) or length <= noise * size
+            if exhausted or float(residuals[-1]) <= tolerance * size:
+                break
+            beside.append(length)
+            vectors.append(w / length)
+    turned = home.asarray(rotation.T, dtype=dtype, device=home.device_of(leaves[0]))
+    return Lanczos(values, residuals, home.as_arrays(turned @ basis))
+
+
+def _ritz(host: Any, diagonal: list[float], beside: list[float], length: float) -> tuple[Any, Any, Any]:
+    """Eigenvalues and eigenvectors of the tridiagonal matrix, and the residuals that its next entry leaves."""
+    matrix = host.diag(diagonal) + host.diag(beside, 1) + host.diag(beside, -1)
+    if not host.all(host.isfinite(matrix)):
+        return host.asarray(diagonal), host.eye(len(diagonal)), host.asarray(diagonal)
+    values, rotation = host.linalg.eigh(matrix)
+    return values, rotation, length * host.abs(rotation[-1])
+
+
+def _checked(leaves: list[Any]) -> Any:
+    if not leaves or not all(hasattr(leaf, "dtype") for leaf in leaves):
+        raise ShapeError(f"lanczos: like is {leaves!r:.60}, expected an array or a tree of arrays.")
+    home = backend(leaves[0])
+    if any(home.is_tracer(type(leaf)) for leaf in leaves) or home.in_trace():
+        raise CapabilityError(
+            "lanczos: got arrays inside jit, vmap or grad, expected numbers: it decides by them when it is done. "
+            "Call it outside."
+        )
+    kinds = {dtype_name(leaf.dtype) for leaf in leaves}
+    if len(kinds) > 1 or dtype_kind(leaves[0].dtype) != "float":
+        raise DTypeError(
+            f"lanczos: like has dtypes {', '.join(sorted(kinds))}, expected one of float32, float64."
+        )
+    if not any(math.prod(leaf.shape) for leaf in leaves):
+        raise ShapeError("lanczos: like has no entries, expected at least one.")
+    return home
+
+
+def _count(steps: Any) -> int:
+    number = plain_int(steps)
+    if number is None or number < 1:
+        raise ShapeError(f"lanczos: steps is {steps!r}, expected an int of at least 1.")
+    return number
+
+
+def _joined(xp: Any, parts: list[Any]) -> Any:
+    return xp.concat([xp.reshape(part, (-1,)) for part in parts])
+
+
+def _split(xp: Any, vector: Any, leaves: list[Any]) -> list[Any]:
+    parts, at = [], 0
+    for leaf in leaves:
+        size = math.prod(leaf.shape)
+        parts.append(xp.reshape(vector[at : at + size], leaf.shape))
+        at += size
+    return parts
+
+
+def _shapes(tree: Any) -> str:
+    found = [tuple(getattr(leaf, "shape", ())) for leaf in tree_leaves(tree)]
+    return f"{type(tree).__name__} of {', '.join(map(str, found)) or 'nothing'}"

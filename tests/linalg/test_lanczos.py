@@ -1,0 +1,109 @@
+"""Lanczos: the extreme eigenvalues of dense solvers, honest residuals, trees, exhausted spaces, refusals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from contracts._variants import Variant
+from pillars import CapabilityError, DTypeError, ShapeError
+from pillars.backends import backend
+from pillars.linalg import lanczos
+
+
+def symmetric(n: int, seed: int = 0) -> Any:
+    a = np.random.default_rng(seed).standard_normal((n, n))
+    return (a + a.T) / 2
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 200])
+def test_the_extremes_are_those_of_a_dense_solver(n: int, variant: Variant) -> None:
+    a = symmetric(n)
+    given = variant.asarray(a)
+    found = lanczos(lambda v: given @ v, variant.asarray(np.zeros(n)), steps=min(n, 80))
+    eps = float(np.finfo(variant.to_numpy(given).dtype).eps)
+    true = np.linalg.eigvalsh(variant.to_numpy(given).astype(np.float64))
+    scale = np.abs(true).max()
+    for got, expected, residual in zip(
+        found.eigenvalues[[0, -1]], true[[0, -1]], found.residuals[[0, -1]], strict=True
+    ):
+        assert abs(got - expected) <= residual + 4 * n * eps * scale
+        assert abs(got - expected) <= 1e-5 * scale
+    vectors = variant.to_numpy(found.basis).astype(np.float64)
+    np.testing.assert_allclose(vectors @ vectors.T, np.eye(len(vectors)), atol=20 * n * eps)
+    left = vectors @ a - found.eigenvalues[:, None] * vectors
+    assert np.all(np.linalg.norm(left, axis=1) <= found.residuals + 20 * n * eps * scale)
+
+
+def test_it_stops_where_it_was_told() -> None:
+    a = symmetric(300)
+    calls: list[int] = []
+
+    def product(v: Any) -> Any:
+        calls.append(1)
+        return a @ v
+
+    found = lanczos(product, np.zeros(300), steps=300, tolerance=1e-6)
+    assert len(calls) == len(found.eigenvalues) < 100
+    assert found.residuals[-1] <= 1e-6 * np.abs(found.eigenvalues).max()
+    assert abs(found.eigenvalues[-1] - np.linalg.eigvalsh(a)[-1]) <= found.residuals[-1]
+
+
+def test_trees_and_repeated_eigenvalues() -> None:
+    like = {"a": np.zeros((2, 3)), "b": np.zeros(2)}
+    found = lanczos(lambda v: {"a": 2 * v["a"], "b": -3 * v["b"]}, like, steps=10)
+    np.testing.assert_allclose(found.eigenvalues, [-3, 2], atol=1e-14)
+    assert found.basis.shape == (2, 8)
+    assert np.all(found.residuals < 1e-13)
+
+
+def test_the_same_draws_the_same() -> None:
+    a = symmetric(30)
+    one, two, other = (lanczos(lambda v: a @ v, np.zeros(30), steps=5, rng=rng) for rng in (1, 1, 2))
+    np.testing.assert_array_equal(one.eigenvalues, two.eigenvalues)
+    assert not np.array_equal(one.eigenvalues, other.eigenvalues)
+
+
+def test_what_is_not_finite_is_nan() -> None:
+    found = lanczos(lambda v: v * np.nan, np.zeros(3), steps=3)
+    assert np.isnan(found.eigenvalues).all()
+    assert np.isnan(found.residuals).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "said"),
+    [
+        (lambda: lanczos(lambda v: v, np.zeros(0), steps=1), ShapeError, "no entries"),
+        (lambda: lanczos(lambda v: v, {}, steps=1), ShapeError, "expected an array or a tree"),
+        (lambda: lanczos(lambda v: v, np.zeros(3), steps=0), ShapeError, "steps is 0"),
+        (lambda: lanczos(lambda v: v, np.zeros(3), steps=2.0), ShapeError, "steps is 2.0"),
+        (
+            lambda: lanczos(lambda v: v, np.zeros(3, int), steps=1),
+            DTypeError,
+            "expected one of float32, float64",
+        ),
+        (
+            lambda: lanczos(lambda v: v, [np.zeros(3), np.zeros(3, "f4")], steps=1),
+            DTypeError,
+            "float32, float64",
+        ),
+        (
+            lambda: lanczos(lambda v: v[:2], np.zeros(3), steps=2),
+            ShapeError,
+            r"ndarray of \(2,\), expected .* \(3,\)",
+        ),
+        (lambda: lanczos(lambda v: (v, v), np.zeros(3), steps=2), ShapeError, "tuple of"),
+    ],
+)
+def test_refusals(call: Any, error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=said):
+        call()
+
+
+def test_inside_jit_it_is_refused() -> None:
+    jax = pytest.importorskip("jax")
+    home = backend("jax")
+    with pytest.raises(CapabilityError, match="Call it outside"):
+        jax.jit(lambda x: lanczos(lambda v: v, x, steps=2))(home.asarray(np.zeros(3)))
