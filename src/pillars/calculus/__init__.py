@@ -8,7 +8,7 @@ from pillars.calculus._clipping import Clipped, clip_by_global_norm
 from pillars.calculus._descent import gradient_descent
 from pillars.calculus._descent_plan import Metrics
 from pillars.calculus._descent_result import Descent, History
-from pillars.calculus._losses import mean_squared_error
+from pillars.calculus._losses import huber, mean_absolute_error, mean_squared_error
 from pillars.calculus._monitors import EarlyStopping, LossMonitor, RisingState, RobustState, StoppingState
 from pillars.calculus._optimizers import Optimizer, adam, adamw, sgd
 from pillars.calculus._reverse import grad, value_and_grad, vjp
@@ -47,7 +47,9 @@ __all__ = [
     "exponential_decay",
     "grad",
     "gradient_descent",
+    "huber",
     "linear_warmup",
+    "mean_absolute_error",
     "mean_squared_error",
     "sgd",
     "step_decay",
