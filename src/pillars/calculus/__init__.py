@@ -8,6 +8,7 @@ from pillars.calculus._clipping import Clipped, clip_by_global_norm
 from pillars.calculus._descent import gradient_descent
 from pillars.calculus._descent_plan import Metrics
 from pillars.calculus._descent_result import Descent, History
+from pillars.calculus._least_squares import LeastSquaresLoss, Quadratic
 from pillars.calculus._losses import huber, mean_absolute_error, mean_squared_error
 from pillars.calculus._monitors import EarlyStopping, LossMonitor, RisingState, RobustState, StoppingState
 from pillars.calculus._optimizers import Optimizer, adam, adamw, sgd
@@ -30,9 +31,11 @@ __all__ = [
     "EarlyStopping",
     "GradientCheck",
     "History",
+    "LeastSquaresLoss",
     "LossMonitor",
     "Metrics",
     "Optimizer",
+    "Quadratic",
     "RisingState",
     "RobustState",
     "SgdState",

@@ -8,13 +8,14 @@ from functools import partial
 from threading import Lock, local
 from typing import Any
 
-from pillars._errors import CapabilityError, DTypeError
+from pillars._errors import CapabilityError, DTypeError, ShapeError
 from pillars.backends import fingerprint, procedure, tree_flatten, tree_leaves
 from pillars.backends._tree import TreeDef
 from pillars.calculus._descent_eager import descend_eagerly
 from pillars.calculus._descent_plan import Metrics, Plan, rows_of
 from pillars.calculus._descent_result import Descent
 from pillars.calculus._descent_traced import Given, descend_compiled, descend_in_trace
+from pillars.calculus._least_squares import LeastSquaresLoss
 from pillars.calculus._numbers import count, within
 from pillars.calculus._optimizers import Optimizer, sgd
 from pillars.calculus._parameters import home_of, number_on, start, with_data
@@ -48,7 +49,8 @@ def gradient_descent(
 
     Parameters
     ----------
-    loss : ``loss(params, *batch) -> 0-d``.
+    loss : ``loss(params, *batch) -> 0-d``; or a :class:`LeastSquaresLoss`, whose descents on all rows cost next to
+        nothing a step.
     params : where to start: a floating array, a float, or a tree of them (dict, list, tuple, NamedTuple). Never
         written.
     data : arrays, lists of numbers, trees of arrays: handed to `loss` as they are, or a batch of their rows.
@@ -132,11 +134,14 @@ def gradient_descent(
         )
     clip = _bound("clip_norm", clip_norm, above=True)
     small = _bound("tolerance", tolerance, above=False)
-    home = home_of("gradient_descent", params, data)
-    params = start("gradient_descent", params, data, home)
+    size = None if batch_size is None else count("gradient_descent", "batch_size", batch_size, 1)
+    held = _held(loss, gradient, data)
+    home = home_of("gradient_descent", params, held or data)
+    params = start("gradient_descent", params, held or data, home)
+    if held:
+        loss, gradient, data = loss.on(home, params, 0 if size else steps)  # type: ignore[attr-defined]
     data = with_data("gradient_descent", params, data, home)
     optimizer = sgd(0.01) if optimizer is None else optimizer
-    size = None if batch_size is None else count("gradient_descent", "batch_size", batch_size, 1)
     rows = 0 if size is None else rows_of(data, size)
     plan = Plan(home, loss, gradient, optimizer, steps, rows, size, monitor)
     key = _key(rng, None if batch_size is None else tree_leaves(params)[0])
@@ -202,6 +207,18 @@ def _keeper(plan: Plan, trees: Any) -> Callable[[str, Callable[..., Any]], Calla
         return partial(kept.call, f)
 
     return compiled
+
+
+def _held(loss: Any, gradient: Any, data: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The data of a loss that holds its own, of which the descent may make what it likes."""
+    if not isinstance(loss, LeastSquaresLoss) or gradient is not None:
+        return ()
+    if data:
+        raise ShapeError(
+            f"gradient_descent: got {len(data)} arguments of data beside a LeastSquaresLoss, expected none: "
+            "it holds its own. Leave them out, or use mean_squared_error(x @ w, y)."
+        )
+    return loss.x, loss.y
 
 
 def _check_options(loss: Any, gradient: Any, optimizer: Any, monitor: Any, callback: Any) -> None:
