@@ -28,7 +28,7 @@ ROOMS = [room for room in re.split(r" [|>] ", ORDER) if not room.startswith("_")
 PROMISED = {
     "pillars": (
         "use using backend available asarray move explain audit softmax linear gradient_descent grad "
-        "value_and_grad PillarsError ShapeError DTypeError BackendError CapabilityError"
+        "value_and_grad PillarsError ShapeError DTypeError BackendError CapabilityError CheckpointError"
     ),
     "pillars.random": "key split bits uniform normal integers permutation",
     "pillars.reduce": "Moments",

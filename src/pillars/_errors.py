@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["BackendError", "CapabilityError", "DTypeError", "PillarsError", "ShapeError"]
+__all__ = ["BackendError", "CapabilityError", "CheckpointError", "DTypeError", "PillarsError", "ShapeError"]
 
 
 class PillarsError(Exception):
@@ -23,3 +23,7 @@ class BackendError(PillarsError, ValueError, TypeError):
 
 class CapabilityError(PillarsError, TypeError, ValueError):
     """Something that this backend, or this way of calling, cannot do: the message says what can."""
+
+
+class CheckpointError(PillarsError, ValueError):
+    """A file that cannot be taken up again: damaged, or another run's. It is left as it is."""

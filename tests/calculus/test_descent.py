@@ -565,7 +565,6 @@ def test_numpy_data_are_constants_in_a_trace(jnp: Any) -> None:
         (ShapeError, "no data with rows", lambda: gradient_descent(lambda w: w**2, 0.0, batch_size=2)),
         (DTypeError, "optimizer is 0.1", lambda: gradient_descent(line_loss, 0.0, X, Y, optimizer=0.1)),
         (DTypeError, "loss is None", lambda: gradient_descent(None, 0.0, X, Y)),
-        (CapabilityError, "checkpoint", lambda: gradient_descent(line_loss, 0.0, X, Y, checkpoint="run.st")),
         (
             ShapeError,
             r"gradient\['w'\] has shape \(2,\), expected \(5,\)",

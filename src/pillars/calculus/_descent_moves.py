@@ -78,6 +78,14 @@ class Moves:
         self.leaves = tree_leaves(made.params)
         return float(made.learning_rate)
 
+    def saved(self) -> Any:
+        """A tree of all that the next steps depend on beside the parameters."""
+        return {"state": self.state}
+
+    def restore(self, saved: Any) -> None:
+        """Go on from what :meth:`saved` gave, with parameters of then."""
+        self.state = saved["state"]
+
 
 class _ByRule(Moves):
     """One step by the rule of one of pillars' own optimisers; its scalars are Python's floats."""
@@ -111,6 +119,12 @@ class _ByRule(Moves):
             moved.append(self.home.as_arrays(after))
         self.leaves = moved
         return self.rate
+
+    def saved(self) -> Any:
+        return {"slots": self.slots, "rate": self.rate, "taken": self.taken}
+
+    def restore(self, saved: Any) -> None:
+        self.slots, self.rate, self.taken = saved["slots"], saved["rate"], saved["taken"]
 
 
 class _Part:
@@ -203,6 +217,14 @@ class _InPlace(_ByRule):
                 leaves[place] = leaf
         self.leaves = leaves
         return self.rate
+
+    def saved(self) -> Any:
+        return {"slots": [part.slots for part in self.parts], "rate": self.rate, "taken": self.taken}
+
+    def restore(self, saved: Any) -> None:
+        for part, slots in zip(self.parts, saved["slots"], strict=True):
+            part.slots = slots
+        self.rate, self.taken = saved["rate"], saved["taken"]
 
 
 def moves_of(plan: Plan, leaves: list[Any], treedef: Any) -> Moves:
