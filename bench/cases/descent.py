@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from speed import Case, Contest
 
-from cases._support import relative_to
+from cases._support import relative_to, torch_ways
 from pillars.calculus import LeastSquaresLoss, adam, gradient_descent, sgd
 from pillars.layers import linear
 from pillars.measure import load_digits
@@ -157,7 +157,50 @@ def _on_rows(dtype: Any) -> Contest:
     return Contest(ways, relative_to(true), MEASURE)
 
 
+def _many_parameters() -> Contest:
+    random = np.random.default_rng(0)
+    start, g = (random.standard_normal(1_000_000).astype(np.float32) for _ in range(2))
+    nothing, rate, steps = np.float32(0), 1e-3, 1000
+    m, v, true = np.zeros(g.shape), np.zeros(g.shape), start.astype(np.float64)
+    for t in range(1, steps + 1):
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g.astype(np.float64) ** 2
+        true = true - rate * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+
+    def peers(torch: Any) -> dict[str, Any]:
+        def way(**options: Any) -> Any:
+            def run() -> Any:
+                p = torch.tensor(start, requires_grad=True)
+                p.grad = torch.tensor(g)
+                optimizer = torch.optim.Adam([p], lr=rate, **options)
+                for _ in range(steps):
+                    optimizer.step()
+                return p.detach().numpy()
+
+            return run
+
+        return {"torch.optim.Adam (foreach)": way(foreach=True), "torch.optim.Adam (fused)": way(fused=True)}
+
+    ways = {
+        # the gradient costs nothing on either side; the norms and the check of every step are pillars' alone
+        "pillars": lambda: (
+            gradient_descent(
+                lambda w: nothing, start, gradient=lambda w: g, optimizer=adam(rate), steps=steps
+            ).params
+        ),
+        **torch_ways(peers),
+    }
+    return Contest(
+        ways, relative_to(true), "largest |parameter - true| over the largest |true|; true: in float64"
+    )
+
+
 CASES = [
+    Case(
+        "1000 adam steps on 1,000,000 parameters, float32, NumPy",
+        {"torch.optim.Adam (foreach)": 1.3},
+        _many_parameters,
+        samples=1,
+    ),
     Case(
         "least squares 100,000 x 100, 500 full-batch steps, float64, NumPy",
         {"plain NumPy loop": 30.0},
