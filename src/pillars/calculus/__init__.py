@@ -12,6 +12,7 @@ from pillars.calculus._least_squares import LeastSquaresLoss, Quadratic
 from pillars.calculus._losses import huber, mean_absolute_error, mean_squared_error
 from pillars.calculus._monitors import EarlyStopping, LossMonitor, RisingState, RobustState, StoppingState
 from pillars.calculus._optimizers import Optimizer, adam, adamw, sgd
+from pillars.calculus._plateau import PlateauState, reduce_on_plateau
 from pillars.calculus._reverse import grad, value_and_grad, vjp
 from pillars.calculus._schedules import (
     constant,
@@ -35,6 +36,7 @@ __all__ = [
     "LossMonitor",
     "Metrics",
     "Optimizer",
+    "PlateauState",
     "Quadratic",
     "RisingState",
     "RobustState",
@@ -54,6 +56,7 @@ __all__ = [
     "linear_warmup",
     "mean_absolute_error",
     "mean_squared_error",
+    "reduce_on_plateau",
     "sgd",
     "step_decay",
     "value_and_grad",

@@ -21,8 +21,9 @@ from pillars.backends import (
 )
 from pillars.calculus._descent_plan import Plan
 from pillars.calculus._monitors import Monitor
-from pillars.calculus._optimizers import Init, Update
+from pillars.calculus._optimizers import Init, Optimizer, Update
 from pillars.calculus._parameters import rate_dtype
+from pillars.calculus._plateau import PlateauInit, PlateauUpdate
 from pillars.calculus._safetensors import read, write
 
 __all__ = ["Checkpoint", "Saved", "identity"]
@@ -168,6 +169,10 @@ def identity(plan: Plan, params: Any, data: Any, key: Any, drawn: bool, **number
 
 def _optimizer(optimizer: Any) -> str:
     """The rule with its numbers and rate; of a schedule or an optimiser of the caller's own the name."""
+    if type(optimizer.update) is PlateauUpdate and type(optimizer.init) is PlateauInit:
+        outer = optimizer.update
+        inner = _optimizer(Optimizer(optimizer.init.inner, outer.inner))
+        return f"{inner}, times {outer.factor!r} after {outer.patience}"
     if type(optimizer.update) is not Update:
         return _name(optimizer.update)
     init, rule = optimizer.init, optimizer.update.rule

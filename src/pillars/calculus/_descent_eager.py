@@ -130,7 +130,7 @@ class _Run:
             if watch is not None and watch(loss):
                 return plan.halted_code
             self.previous = moves.leaves
-            rate = moves.step(clip_norm / norm if clip_norm is not None and norm > clip_norm else None)
+            rate = moves.step(clip_norm / norm if clip_norm is not None and norm > clip_norm else None, loss)
             losses(loss)
             rates(rate)
             norms(norm)

@@ -14,6 +14,8 @@ from pillars.calculus._descent_plan import Plan
 from pillars.calculus._norms import norm_of_leaves
 from pillars.calculus._optimizers import Update, refuse_rate, scheduled
 from pillars.calculus._parameters import rate_dtype
+from pillars.calculus._plateau import PlateauUpdate
+from pillars.calculus._scalars import scalars
 from pillars.calculus._schedule_rules import Schedule
 
 __all__ = ["Moves", "moves_of"]
@@ -37,7 +39,7 @@ class Moves:
         self.leaves = leaves
         self.treedef = treedef
         self.dtype = rate_dtype(self.xp, leaves)
-        self.optimizer = plan.optimizer
+        self.plan = plan
         self.state = plan.optimizer.init(tree_unflatten(treedef, leaves))
         self.grads: list[Any] = []
         self.dot = getattr(self.xp, "vdot", None)
@@ -72,10 +74,10 @@ class Moves:
             return True
         return all(bool(self.xp.all(self.xp.isfinite(x))) for x in arrays)
 
-    def step(self, factor: float | None) -> float:
+    def step(self, factor: float | None, loss: float) -> float:
         """Move along the gradient held, times `factor`; the rate used."""
         grads = self.grads if factor is None else [factor * g for g in self.grads]
-        made = self.optimizer.update(tree_unflatten(self.treedef, grads), self.state, self.params())
+        made = self.plan.update(tree_unflatten(self.treedef, grads), self.state, self.params(), loss)
         self.state = made.state
         self.leaves = tree_leaves(made.params)
         return float(made.learning_rate)
@@ -94,27 +96,35 @@ class _ByRule(Moves):
 
     def __init__(self, plan: Plan, leaves: list[Any], treedef: Any) -> None:
         super().__init__(plan, leaves, treedef)
-        self.rule, self.schedule = plan.optimizer.update.rule, plan.optimizer.update.schedule  # type: ignore[attr-defined]
-        trees = self.state[2 : 2 + self.rule.slots]
+        update: Any = plan.optimizer.update
+        self.rule, self.schedule = update.rule, update.schedule
+        self.plateau = update if isinstance(update, PlateauUpdate) else None
+        own = self.state if self.plateau is None else self.state.inner
+        trees = own[2 : 2 + self.rule.slots]
         self.slots: list[tuple[Any, ...]] = list(zip(*map(tree_leaves, trees), strict=True)) or [()] * len(
             leaves
         )
         # an init of the caller's own may begin anywhere, with a rate that its state says
         self.rate, self.taken, self.began = float(self.state.learning_rate), int(self.state.step), False
+        # the scale of the rate, the best loss, and how long it has been the best
+        self.level = [1.0, math.inf, 0] if self.plateau is None else [*map(float, self.state[2:5])]
 
-    def advance(self) -> int:
+    def advance(self, loss: float) -> int:
         """Count the next step, from 1, and set its rate."""
         if self.schedule is not None and self.began:
             count = self.taken if isinstance(self.schedule, Schedule) else self.xp.asarray(self.taken)
             found = scheduled(self.rule, self.schedule, count)
             refuse_rate(self.rule, found, self.home)
-            self.rate = float(found)
+            self.rate = float(found) * self.level[0]
+        if self.plateau is not None:
+            by, *self.level = self.plateau.lowered(scalars, loss, *self.level)
+            self.rate *= by
         self.taken, self.began = self.taken + 1, True
         return self.taken
 
-    def step(self, factor: float | None) -> float:
+    def step(self, factor: float | None, loss: float) -> float:
         grads = self.grads if factor is None else [factor * g for g in self.grads]
-        scalars, moved = self.rule.scalars(self.advance(), self.rate, math.expm1), []
+        scalars, moved = self.rule.scalars(self.advance(loss), self.rate, math.expm1), []
         for i, (p, g) in enumerate(zip(self.leaves, grads, strict=True)):
             after, kept = self.rule.leaf(self.xp, p, g, self.slots[i], scalars)
             self.slots[i] = tuple(self.home.as_arrays(s) for s in kept)
@@ -123,10 +133,13 @@ class _ByRule(Moves):
         return self.rate
 
     def saved(self) -> Any:
-        return {"slots": self.slots, "rate": self.rate, "taken": self.taken}
+        return {"slots": self.slots, "rate": self.rate, "taken": self.taken, "level": self.level}
 
     def restore(self, saved: Any) -> None:
-        self.slots, self.rate, self.taken, self.began = saved["slots"], saved["rate"], saved["taken"], True
+        self.slots, self.rate, self.taken, self.level = (
+            saved[name] for name in ("slots", "rate", "taken", "level")
+        )
+        self.began = True
 
 
 class _Part:
@@ -208,9 +221,9 @@ class _InPlace(_ByRule):
             return True
         return self.all_finite([part.p for part in self.parts])
 
-    def step(self, factor: float | None) -> float:
+    def step(self, factor: float | None, loss: float) -> float:
         xp, leaves, self.squares = self.xp, list(self.leaves), []
-        values = self.rule.numbers(self.advance(), self.rate)
+        values = self.rule.numbers(self.advance(loss), self.rate)
         for part, g, numbers in zip(self.parts, self.grads, self.numbers, strict=True):
             for number, value in zip(numbers, values, strict=True):
                 number[()] = value
@@ -243,17 +256,20 @@ class _InPlace(_ByRule):
             return sum(pool_map(work, pairwise(cuts)))
 
     def saved(self) -> Any:
-        return {"slots": [part.slots for part in self.parts], "rate": self.rate, "taken": self.taken}
+        return {**super().saved(), "slots": [part.slots for part in self.parts]}
 
     def restore(self, saved: Any) -> None:
+        super().restore({**saved, "slots": []})
         for part, slots in zip(self.parts, saved["slots"], strict=True):
             part.slots = slots
-        self.rate, self.taken, self.began = saved["rate"], saved["taken"], True
 
 
 def moves_of(plan: Plan, leaves: list[Any], treedef: Any) -> Moves:
     """What moves these parameters by this plan's optimiser."""
-    if type(plan.optimizer.update) is not Update or any(dtype_kind(p.dtype) == "half" for p in leaves):
+    update: Any = plan.optimizer.update
+    if isinstance(update, PlateauUpdate):
+        update = update.inner
+    if type(update) is not Update or any(dtype_kind(p.dtype) == "half" for p in leaves):
         return Moves(plan, leaves, treedef)
     # the strict namespace writes nothing in place
     return (_InPlace if hasattr(plan.home.xp, "copyto") else _ByRule)(plan, leaves, treedef)

@@ -38,6 +38,7 @@ from pillars.calculus._monitors import watching
 from pillars.calculus._norms import clip_factor, norm_of_leaves, wide
 from pillars.calculus._optimizers import Update, refuse_rate
 from pillars.calculus._parameters import rate_dtype
+from pillars.calculus._plateau import PlateauUpdate
 
 _TINY = 1e-30  # below it squares may have underflowed in float32
 
@@ -131,7 +132,7 @@ def _told(plan: Plan, found: Descent) -> Descent:
     host = Descent(None, *tree_map(home.to_numpy, (found.loss, history, *found[3:])))
     update = plan.optimizer.update
     if (
-        isinstance(update, Update) and update.schedule is not None and n
+        isinstance(update, (Update, PlateauUpdate)) and update.schedule is not None and n
     ):  # nothing could be said of these in the program
         refuse_rate(update.rule, backend("numpy").xp.min(host.history.learning_rate), home)
     with backend("numpy").quiet():
@@ -242,7 +243,7 @@ class _Program:
         if given.clip_norm is not None:
             factor = clip_factor(xp, norm, given.clip_norm)
             grads = tree_map(lambda g: g * xp.astype(factor, g.dtype), grads)
-        made = self.plan.optimizer.update(grads, carry.state, carry.params)
+        made = self.plan.update(grads, carry.state, carry.params, value)
         stay = self._choose(sound, carry.params, carry.previous)
         # where the descent ends here, nobody asks for the previous parameters or the state again
         after = _Carry(
