@@ -110,9 +110,9 @@ def test_the_rate_in_the_state_can_be_changed() -> None:
 
 
 def stuck(p: Any) -> Any:
-    """Falls to its minimum, where a rate that is too high walks to and fro."""
+    """Falls to a minimum that is not 0: near it, by less than counts."""
     xp = namespace(p["w"])
-    return xp.sum(xp.abs(p["w"])) + p["b"] ** 2
+    return 1.0 + xp.sum(p["w"] * p["w"]) / 2 + p["b"] ** 2
 
 
 def start(variant: Variant) -> Any:
@@ -122,7 +122,7 @@ def start(variant: Variant) -> Any:
 
 @pytest.mark.parametrize(
     "inner",
-    [sgd(0.05), sgd(0.02, momentum=0.5), adam(0.05), adam(cosine_decay(0.05, 200))],
+    [sgd(0.2), sgd(0.1, momentum=0.5), adam(0.1), adam(cosine_decay(0.1, 200))],
     ids=["sgd", "momentum", "adam", "scheduled adam"],
 )
 def test_a_descent_is_its_update_with_the_losses(variant: Variant, inner: Optimizer) -> None:
@@ -132,7 +132,7 @@ def test_a_descent_is_its_update_with_the_losses(variant: Variant, inner: Optimi
     params = {key: np.asarray(variant.to_numpy(leaf)) for key, leaf in start(variant).items()}
     state, used = optimizer.init(params), []
     for t in range(80):
-        grads = {"w": np.sign(params["w"]), "b": 2 * params["b"]}
+        grads = {"w": params["w"], "b": 2 * params["b"]}
         # losses as the run has them: one that is rounded otherwise may tip a comparison
         value = variant.to_numpy(found.history.loss)[t]
         assert np.isclose(value, stuck(params), rtol=1e3 * eps(variant))
@@ -150,7 +150,7 @@ def test_it_is_resumed_from_a_checkpoint(name: str, tmp_path: Path) -> None:
     from contracts._variants import variant as named
 
     place = start(named(name))
-    optimizer = reduce_on_plateau(adam(0.05), factor=0.5, patience=3)
+    optimizer = reduce_on_plateau(adam(0.1), factor=0.5, patience=3)
     options: dict[str, Any] = {"optimizer": optimizer, "every": 7}
     whole = gradient_descent(stuck, place, checkpoint=tmp_path / "whole", steps=80, **options)
     for steps in (21, 42, 80):
@@ -163,12 +163,12 @@ def test_it_is_resumed_from_a_checkpoint(name: str, tmp_path: Path) -> None:
     ):
         gradient_descent(
             stuck, place, checkpoint=tmp_path / "run", steps=80,
-            optimizer=reduce_on_plateau(adam(0.05), factor=0.5, patience=4),
+            optimizer=reduce_on_plateau(adam(0.1), factor=0.5, patience=4),
         )  # fmt: skip
 
 
 def test_an_optimizer_of_ones_own_inside() -> None:
-    made = sgd(0.05)
+    made = sgd(0.2)
     own = Optimizer(made.init, lambda g, s, p: made.update(grads=g, state=s, params=p))
     params = {"w": np.asarray([0.31, -0.77]), "b": np.asarray(0.5)}
     found, plain = (
@@ -176,7 +176,7 @@ def test_an_optimizer_of_ones_own_inside() -> None:
         for one in (own, made)
     )
     assert np.array_equal(found.history.learning_rate, plain.history.learning_rate)
-    assert found.history.learning_rate[-1] < 0.03
+    assert found.history.learning_rate[-1] < 0.1
 
 
 def test_it_compares_hashes_and_pickles_by_value() -> None:
