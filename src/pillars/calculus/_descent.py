@@ -93,7 +93,8 @@ def gradient_descent(
     Raises
     ------
     ShapeError : a loss that is not 0-d; a gradient whose structure or shapes differ from the parameters' (the leaf is
-        named); options outside their range, rates of a schedule too; data of different lengths in batches.
+        named); options outside their range, rates of a schedule too; data without rows, or
+        of different lengths in batches.
     DTypeError : parameters that are not floating, a complex loss, options that are no numbers.
     BackendError : arrays of two libraries.
     CapabilityError : a callback or a checkpoint inside the caller's jit.
