@@ -28,13 +28,13 @@ ROOMS = [room for room in re.split(r" [|>] ", ORDER) if not room.startswith("_")
 PROMISED = {
     "pillars": (
         "use using backend available asarray move explain audit softmax linear gradient_descent grad "
-        "value_and_grad PillarsError ShapeError DTypeError BackendError CapabilityError"
+        "value_and_grad PillarsError ShapeError DTypeError BackendError CapabilityError CheckpointError"
     ),
     "pillars.random": "key split bits uniform normal integers permutation",
     "pillars.reduce": "Moments",
     "pillars.layers": "linear relu leaky_relu gelu silu tanh sigmoid",
     "pillars.calculus": (
-        "grad value_and_grad check_gradient mean_squared_error sgd adam gradient_descent "
+        "grad value_and_grad check_gradient mean_squared_error mean_absolute_error huber sgd adam gradient_descent "
         "Descent GradientCheck Optimizer Step"
     ),
     "pillars.probability": "softmax log_softmax logsumexp sigmoid log_sigmoid cross_entropy erf ndtr",

@@ -1,4 +1,4 @@
-"""Gradient descent: softmax regression on the bundled digits, 500 steps of Adam, the loss of every step kept."""
+"""Gradient descent: softmax regression on the digits, least squares on all rows, Adam on a million parameters."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from speed import Case, Contest
 
-from cases._support import relative_to
-from pillars.calculus import adam, gradient_descent
+from cases._support import relative_to, torch_ways
+from pillars.calculus import LeastSquaresLoss, adam, gradient_descent, sgd
 from pillars.layers import linear
 from pillars.measure import load_digits
 from pillars.probability import cross_entropy, softmax
@@ -16,6 +16,7 @@ from pillars.probability import cross_entropy, softmax
 __all__ = ["CASES"]
 
 STEPS, RATE = 500, 0.01
+SMALL_RATE = 0.005  # so that the last step is still on its way
 MEASURE = "largest |weight - true| over the largest |true|; true: the plain loop in float64"
 
 
@@ -126,7 +127,92 @@ def _on_jax() -> Contest:
     return Contest(ways, relative_to(_true()), MEASURE, jax.block_until_ready)
 
 
+def _rows(dtype: Any) -> tuple[Any, Any, Any]:
+    random = np.random.default_rng(0)
+    x = random.standard_normal((100_000, 100))
+    y = x @ random.standard_normal(100) + 0.1 * random.standard_normal(len(x))
+    return x.astype(dtype), y.astype(dtype), np.zeros(100, dtype)
+
+
+def _loop_over_rows(x: Any, y: Any, w: Any) -> tuple[Any, list[Any]]:
+    """What one writes by hand: weights, and the loss of every step."""
+    n, losses = len(y), []
+    for _ in range(STEPS):
+        rest = x @ w - y
+        losses.append(rest @ rest / n)
+        w = w - SMALL_RATE * (2 / n) * (x.T @ rest)
+    return w, losses
+
+
+def _on_rows(dtype: Any) -> Contest:
+    x, y, w = _rows(dtype)
+    true = _loop_over_rows(*(a.astype(np.float64) for a in (x, y, w)))[0]
+    ways = {
+        # the loss is made anew each time: nothing is kept from one descent to the next
+        "pillars": lambda: (
+            gradient_descent(LeastSquaresLoss(x, y), w, optimizer=sgd(SMALL_RATE), steps=STEPS).params
+        ),
+        "plain NumPy loop": lambda: _loop_over_rows(x, y, w)[0],
+    }
+    return Contest(ways, relative_to(true), MEASURE)
+
+
+def _many_parameters() -> Contest:
+    random = np.random.default_rng(0)
+    start, g = (random.standard_normal(1_000_000).astype(np.float32) for _ in range(2))
+    nothing, rate, steps = np.float32(0), 1e-3, 1000
+    m, v, true = np.zeros(g.shape), np.zeros(g.shape), start.astype(np.float64)
+    for t in range(1, steps + 1):
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g.astype(np.float64) ** 2
+        true = true - rate * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+
+    def peers(torch: Any) -> dict[str, Any]:
+        def way(**options: Any) -> Any:
+            def run() -> Any:
+                p = torch.tensor(start, requires_grad=True)
+                p.grad = torch.tensor(g)
+                optimizer = torch.optim.Adam([p], lr=rate, **options)
+                for _ in range(steps):
+                    optimizer.step()
+                return p.detach().numpy()
+
+            return run
+
+        return {"torch.optim.Adam (foreach)": way(foreach=True), "torch.optim.Adam (fused)": way(fused=True)}
+
+    ways = {
+        # the gradient costs nothing on either side; the norms and the check of every step are pillars' alone
+        "pillars": lambda: (
+            gradient_descent(
+                lambda w: nothing, start, gradient=lambda w: g, optimizer=adam(rate), steps=steps
+            ).params
+        ),
+        **torch_ways(peers),
+    }
+    return Contest(
+        ways, relative_to(true), "largest |parameter - true| over the largest |true|; true: in float64"
+    )
+
+
 CASES = [
+    Case(
+        "1000 adam steps on 1,000,000 parameters, float32, NumPy",
+        {"torch.optim.Adam (foreach)": 1.3},
+        _many_parameters,
+        samples=1,
+    ),
+    Case(
+        "least squares 100,000 x 100, 500 full-batch steps, float64, NumPy",
+        {"plain NumPy loop": 30.0},
+        lambda: _on_rows(np.float64),
+        samples=1,
+    ),
+    Case(
+        "least squares 100,000 x 100, 500 full-batch steps, float32, NumPy",
+        {},
+        lambda: _on_rows(np.float32),
+        samples=1,
+    ),
     Case("softmax regression on digits, 500 adam steps, NumPy", {"plain NumPy loop": 1.5}, _on_numpy),
     Case("softmax regression on digits, 500 adam steps, JAX", {"optax scan": 1.0}, _on_jax),
 ]

@@ -26,7 +26,14 @@ if TYPE_CHECKING:
         report,
         statistics,
     )
-    from pillars._errors import BackendError, CapabilityError, DTypeError, PillarsError, ShapeError
+    from pillars._errors import (
+        BackendError,
+        CapabilityError,
+        CheckpointError,
+        DTypeError,
+        PillarsError,
+        ShapeError,
+    )
     from pillars.algorithms import attention
     from pillars.backends import asarray, available, backend, explain, move, use, using
     from pillars.calculus import grad, gradient_descent, value_and_grad
@@ -53,6 +60,7 @@ _HOMES = {
     "softmax": "probability",
     "BackendError": "_errors",
     "CapabilityError": "_errors",
+    "CheckpointError": "_errors",
     "DTypeError": "_errors",
     "PillarsError": "_errors",
     "ShapeError": "_errors",
@@ -76,6 +84,7 @@ _ROOMS = (
 __all__ = [
     "BackendError",
     "CapabilityError",
+    "CheckpointError",
     "DTypeError",
     "PillarsError",
     "ShapeError",

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["BackendError", "CapabilityError", "DTypeError", "PillarsError", "ShapeError", "one_line"]
+__all__ = [
+    "BackendError",
+    "CapabilityError",
+    "CheckpointError",
+    "DTypeError",
+    "PillarsError",
+    "ShapeError",
+    "one_line",
+]
 
 
 class PillarsError(Exception):
@@ -23,6 +31,10 @@ class BackendError(PillarsError, ValueError, TypeError):
 
 class CapabilityError(PillarsError, TypeError, ValueError):
     """Something that this backend, or this way of calling, cannot do: the message says what can."""
+
+
+class CheckpointError(PillarsError, ValueError):
+    """A file that cannot be taken up again: damaged, or another run's. It is left as it is."""
 
 
 def one_line(error: BaseException, limit: int | None = None) -> str:

@@ -10,7 +10,7 @@ import pytest
 from pillars import CapabilityError
 from pillars.algorithms import attention
 from pillars.backends import call_cost, gradient_cost, records
-from pillars.calculus import mean_squared_error
+from pillars.calculus import huber, mean_absolute_error, mean_squared_error
 from pillars.layers import embedding, gelu, layer_norm, leaky_relu, linear, relu, rms_norm, silu, tanh
 from pillars.linalg import eigh
 from pillars.probability import cross_entropy, log_sigmoid, log_softmax, logsumexp, sigmoid, softmax
@@ -47,6 +47,8 @@ COUNTED: list[tuple[Any, tuple[Any, ...], dict[str, Any], tuple[int, int], tuple
     # of three rows two are read
     (embedding, (WEIGHT, LABELS), {}, (32 + 16 + 32, 32 + 16 + 64 + 48), (0, 8)),
     (mean_squared_error, (X, X), {}, (52, 48 + 8 + 48), (18, 30)),
+    (mean_absolute_error, (X, X), {}, (52, 48 + 8 + 48), (18, 36)),
+    (huber, (X, X), {}, (52, 48 + 8 + 48), (42, 66)),
     # 2 heads of 15 pairs; a pair: 2·4 for its score, 4 to its weight, 2·6 for its value
     (attention, (Q, K, V), {}, (8 * (24 + 40 + 60 + 36), 8 * (124 + 72 + 124)), (30 * 24, 30 * (24 + 52))),
     # the queries see 1, 2 and 3 keys; then 3, 4 and 5; then none

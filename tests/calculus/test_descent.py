@@ -565,7 +565,6 @@ def test_numpy_data_are_constants_in_a_trace(jnp: Any) -> None:
         (ShapeError, "no data with rows", lambda: gradient_descent(lambda w: w**2, 0.0, batch_size=2)),
         (DTypeError, "optimizer is 0.1", lambda: gradient_descent(line_loss, 0.0, X, Y, optimizer=0.1)),
         (DTypeError, "loss is None", lambda: gradient_descent(None, 0.0, X, Y)),
-        (CapabilityError, "checkpoint", lambda: gradient_descent(line_loss, 0.0, X, Y, checkpoint="run.st")),
         (
             ShapeError,
             r"gradient\['w'\] has shape \(2,\), expected \(5,\)",
@@ -586,6 +585,47 @@ def test_what_cannot_be_is_refused(error: type[Exception], words: str, call: Any
     with pytest.raises(error, match=words) as caught:
         call()
     assert isinstance(caught.value, PillarsError)
+
+
+@pytest.mark.parametrize("name", ["numpy", "strict", "jax"])
+@pytest.mark.parametrize(
+    ("error", "words", "change"),
+    [
+        (ShapeError, r"loss returned shape \(5,\)", {"loss": lambda p, x, y: p["w"] * x}),
+        (DTypeError, "loss returned dtype complex", {"loss": lambda p, x, y: p["w"] * 1j, "gradient": lambda p, *_: p}),
+        (DTypeError, "loss returned str", {"loss": lambda p, x, y: "low", "gradient": lambda p, x, y: p}),
+        (DTypeError, "loss returned NoneType", {"loss": lambda p, x, y: None, "gradient": lambda p, x, y: p}),
+        (ShapeError, r"gradient\['w'\] has shape \(5,\), expected \(\)", {"gradient": lambda p, x, y: {"w": x}}),
+        (ShapeError, "the structure is not that of the parameters", {"gradient": lambda p, x, y: {"v": p["w"]}}),
+        (ShapeError, "the structure is not that of the parameters", {"gradient": lambda p, x, y: p["w"]}),
+        (DTypeError, r"gradient\['w'\] has dtype complex", {"gradient": lambda p, x, y: {"w": p["w"] * 1j}}),
+        (DTypeError, r"params\['w'\] has dtype int32", {"params": {"w": np.asarray(1, np.int32)}}),
+        (DTypeError, r"params\['w'\] has dtype bool", {"params": {"w": np.asarray(True)}}),
+        (ShapeError, r"the data has shape \(0,\), expected at least one row", {"data": (X[:0], Y[:0])}),
+        (ShapeError, r"the data has shape \(0,\)", {"data": (X[:0], Y[:0]), "batch_size": 2}),
+        (ShapeError, "the data has no entries", {"data": ([], [])}),
+    ],
+)  # fmt: skip
+def test_bad_input_is_refused_alike_on_every_backend(name: str, error: Any, words: str, change: Any) -> None:
+    place = named(name).asarray
+    given = {
+        "loss": lambda p, x, y: line_loss(p["w"], x, y),
+        "params": {"w": np.asarray(0.5)},
+        "data": (X, Y),
+        **change,
+    }
+    params = _map(lambda a: place(a, None if a.dtype.kind in "ib" else "float32"), given.pop("params"))
+    data = [place(x, "float32") if isinstance(x, np.ndarray) else x for x in given.pop("data")]
+    with pytest.raises(error, match=words):
+        gradient_descent(given.pop("loss"), params, *data, steps=3, **given)
+
+
+@pytest.mark.parametrize("name", ["numpy", "strict", "jax"])
+def test_a_loss_that_is_not_a_number_ends_the_run(name: str) -> None:
+    w = named(name).asarray(np.asarray(1.0), "float32")
+    found = gradient_descent(lambda w: w * float("nan"), w, steps=5)
+    assert (found.status, int(found.steps)) == ("nonfinite", 0)
+    assert float(found.params) == 1.0
 
 
 def test_two_libraries_are_refused(jnp: Any) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from pillars.backends import namespace, tree_leaves, tree_map
 from pillars.calculus import Optimizer, adam, adamw, clip_by_global_norm, gradient_descent, linear_warmup, sgd
+from pillars.calculus import _descent_moves as moves
 from pillars.calculus._descent_moves import _JOINED
 
 OPTIMIZERS = {
@@ -107,6 +108,47 @@ def test_a_gradient_that_is_the_caller_s_own_is_not_written(optimizer: Any) -> N
         assert np.array_equal(a, b)
     own = gradient_descent(loss, params, gradient=lambda p: p, optimizer=sgd(0.5), steps=1)
     assert all(np.all(leaf == 0.5) for leaf in tree_leaves(own.params))
+
+
+@EACH
+def test_a_state_from_further_on_goes_on_from_there(optimizer: Any) -> None:
+    params, state = tree(), optimizer.init(tree())
+    for _ in range(5):
+        step = optimizer.update(gradient(params), state, params)
+        params, state = step.params, step.state
+    mine = Optimizer(lambda params: state, optimizer.update)
+    found = gradient_descent(loss, params, gradient=gradient, optimizer=mine, steps=7)
+    for a, b in zip(tree_leaves(found.params), tree_leaves(by_hand(optimizer, tree(), 12)), strict=True):
+        assert np.allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
+@EACH
+@pytest.mark.parametrize("layout", ["C", "F"])
+def test_large_leaves_are_moved_by_spans_whatever_the_threads(
+    optimizer: Any, layout: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moves, "_SPAN", 1000)
+    random = np.random.default_rng(5)
+    params = np.asarray(random.standard_normal((211, 113)), order=layout)
+    assert params.size > _JOINED
+    found = []
+    for threads in ("1", "2", "5"):
+        monkeypatch.setenv("PILLARS_NUM_THREADS", threads)
+        found.append(gradient_descent(loss, params, gradient=gradient, optimizer=optimizer, steps=9))
+    for other in found[1:]:
+        assert np.array_equal(other.params, found[0].params)
+    expected = by_hand(optimizer, params, 9)
+    assert np.allclose(found[0].params, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_a_large_leaf_that_is_not_finite_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moves, "_SPAN", 1000)
+    params = np.full(20_000, 1e200)  # squares overflow, the numbers do not
+    found = gradient_descent(lambda p: 0 * p[0], params, gradient=lambda p: -p, optimizer=sgd(0.5), steps=3)
+    assert found.status == "steps"
+    params[12_345] = 1.7e308
+    found = gradient_descent(lambda p: 0 * p[0], params, gradient=lambda p: -p, optimizer=sgd(0.5), steps=3)
+    assert (found.status, int(found.steps)) == ("nonfinite", 1)
 
 
 def test_a_state_that_is_the_caller_s_own_is_not_written() -> None:

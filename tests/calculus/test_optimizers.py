@@ -11,7 +11,7 @@ import pytest
 from contracts._variants import Variant
 from pillars import BackendError, DTypeError, ShapeError
 from pillars.backends import Draw, backend, namespace, tree_leaves, tree_map
-from pillars.calculus import Optimizer, adam, adamw, gradient_descent, sgd
+from pillars.calculus import Optimizer, adam, adamw, gradient_descent, sgd, warmup_cosine
 from running import eps
 
 STEPS = 100
@@ -158,18 +158,10 @@ def test_they_are_the_written_out_loops(row: Row) -> None:
 
 @ROWS
 def test_they_are_torch(row: Row) -> None:
-    torch = pytest.importorskip("torch")
     params, gradient = problem(2)
-    leaves = {key: torch.tensor(p, requires_grad=True) for key, p in params.items()}
-    theirs = row.torch(torch.optim, list(leaves.values()))
-    path = []
-    for _ in range(STEPS):
-        found = gradient({key: leaf.detach().numpy() for key, leaf in leaves.items()})
-        for key, leaf in leaves.items():
-            leaf.grad = torch.tensor(found[key])
-        theirs.step()
-        path.append({key: leaf.detach().numpy().copy() for key, leaf in leaves.items()})
-    assert_same_path(run(row.ours(row.rate, **row.options), params, gradient), path)
+    assert_same_path(
+        run(row.ours(row.rate, **row.options), params, gradient), torch_path(row, params, gradient)
+    )
 
 
 @ROWS
@@ -190,6 +182,76 @@ def test_they_are_optax(row: Row) -> None:
         for a, b in zip(tree_leaves(step.params), tree_leaves(expected), strict=True):
             assert np.allclose(a, b, rtol=tolerance, atol=tolerance)
         params, own = step.params, step.state
+
+
+def torch_path(row: Row, params: Any, gradient: Any, schedule: Any = None) -> list[Any]:
+    torch = pytest.importorskip("torch")
+    leaves = {key: torch.tensor(p, requires_grad=True) for key, p in params.items()}
+    theirs, path = row.torch(torch.optim, list(leaves.values())), []
+    for t in range(STEPS):
+        if schedule is not None:
+            theirs.param_groups[0]["lr"] = schedule(t)
+        found = gradient({key: leaf.detach().numpy() for key, leaf in leaves.items()})
+        for key, leaf in leaves.items():
+            leaf.grad = torch.tensor(found[key])
+        theirs.step()
+        path.append({key: leaf.detach().numpy().copy() for key, leaf in leaves.items()})
+    return path
+
+
+@ROWS
+@pytest.mark.parametrize("scheduled", [False, True], ids=["constant", "scheduled"])
+def test_descents_are_torch(row: Row, scheduled: bool) -> None:
+    # the loop's own arithmetic, in place, is not that of update
+    params, gradient = problem(6)
+    schedule = warmup_cosine(2 * row.rate, 10, STEPS) if scheduled else None
+    shown: list[Any] = []
+
+    def seen(p: Any) -> Any:
+        shown.append(p)
+        return gradient(p)
+
+    found = gradient_descent(
+        lambda p: p["a"][0, 0], params,
+        optimizer=row.ours(schedule or row.rate, **row.options), gradient=seen, steps=STEPS,
+    )  # fmt: skip
+    assert_same_path([*shown[1:], found.params], torch_path(row, params, gradient, schedule))
+
+
+@ROWS
+@pytest.mark.parametrize("scheduled", [False, True], ids=["constant", "scheduled"])
+def test_compiled_descents_are_optax(row: Row, scheduled: bool) -> None:
+    optax = pytest.importorskip("optax")
+    jnp = pytest.importorskip("jax.numpy")
+    host, _ = problem(8)
+    params = tree_map(jnp.asarray, host)
+    if params["b"].dtype != jnp.float64:
+        pytest.skip("100 steps are compared in float64, which is off")
+
+    def gradient(p: Any) -> Any:
+        return {key: (0.5 + key.count("a")) * p[key] + 0.1 * jnp.sin(7 * p[key]) for key in p}
+
+    schedule = warmup_cosine(2 * row.rate, 10, STEPS) if scheduled else None
+    found = gradient_descent(
+        lambda p: p["a"][0, 0], params,
+        optimizer=row.ours(schedule or row.rate, **row.options), gradient=gradient, steps=STEPS,
+    )  # fmt: skip
+    theirs = row.optax(optax) if schedule is None else row.optax(_Scheduled(optax, schedule))
+    state, expected = theirs.init(params), params
+    for _ in range(STEPS):
+        moved, state = theirs.update(gradient(expected), state, expected)
+        expected = optax.apply_updates(expected, moved)
+    assert_same_path([found.params], [expected])
+
+
+class _Scheduled:
+    """optax, whose optimisers are given a schedule in the place of their rate."""
+
+    def __init__(self, optax: Any, schedule: Any) -> None:
+        self.chain, self.add_decayed_weights = optax.chain, optax.add_decayed_weights
+        for name in ("sgd", "adam", "adamw"):
+            make = getattr(optax, name)
+            setattr(self, name, lambda _, make=make, **options: make(schedule, **options))
 
 
 def test_decoupled_decay_is_not_that_of_the_gradient() -> None:

@@ -8,9 +8,11 @@ from pillars.calculus._clipping import Clipped, clip_by_global_norm
 from pillars.calculus._descent import gradient_descent
 from pillars.calculus._descent_plan import Metrics
 from pillars.calculus._descent_result import Descent, History
-from pillars.calculus._losses import mean_squared_error
+from pillars.calculus._least_squares import LeastSquaresLoss, Quadratic
+from pillars.calculus._losses import huber, mean_absolute_error, mean_squared_error
 from pillars.calculus._monitors import EarlyStopping, LossMonitor, RisingState, RobustState, StoppingState
 from pillars.calculus._optimizers import Optimizer, adam, adamw, sgd
+from pillars.calculus._plateau import PlateauState, reduce_on_plateau
 from pillars.calculus._reverse import grad, value_and_grad, vjp
 from pillars.calculus._schedules import (
     constant,
@@ -30,9 +32,12 @@ __all__ = [
     "EarlyStopping",
     "GradientCheck",
     "History",
+    "LeastSquaresLoss",
     "LossMonitor",
     "Metrics",
     "Optimizer",
+    "PlateauState",
+    "Quadratic",
     "RisingState",
     "RobustState",
     "SgdState",
@@ -47,8 +52,11 @@ __all__ = [
     "exponential_decay",
     "grad",
     "gradient_descent",
+    "huber",
     "linear_warmup",
+    "mean_absolute_error",
     "mean_squared_error",
+    "reduce_on_plateau",
     "sgd",
     "step_decay",
     "value_and_grad",

@@ -8,13 +8,16 @@ from functools import partial
 from threading import Lock, local
 from typing import Any
 
-from pillars._errors import CapabilityError, DTypeError
+from pillars._errors import CapabilityError, DTypeError, ShapeError
 from pillars.backends import fingerprint, procedure, tree_flatten, tree_leaves
 from pillars.backends._tree import TreeDef
+from pillars.calculus._checkpoint import Checkpoint, identity
+from pillars.calculus._descent_breaks import Breaks
 from pillars.calculus._descent_eager import descend_eagerly
 from pillars.calculus._descent_plan import Metrics, Plan, rows_of
 from pillars.calculus._descent_result import Descent
 from pillars.calculus._descent_traced import Given, descend_compiled, descend_in_trace
+from pillars.calculus._least_squares import LeastSquaresLoss
 from pillars.calculus._numbers import count, within
 from pillars.calculus._optimizers import Optimizer, sgd
 from pillars.calculus._parameters import home_of, number_on, start, with_data
@@ -48,7 +51,8 @@ def gradient_descent(
 
     Parameters
     ----------
-    loss : ``loss(params, *batch) -> 0-d``.
+    loss : ``loss(params, *batch) -> 0-d``; or a :class:`LeastSquaresLoss`, whose descents on all rows cost next to
+        nothing a step.
     params : where to start: a floating array, a float, or a tree of them (dict, list, tuple, NamedTuple). Never
         written.
     data : arrays, lists of numbers, trees of arrays: handed to `loss` as they are, or a batch of their rows.
@@ -65,8 +69,10 @@ def gradient_descent(
     rng : int seed, key, or NumPy Generator: of the rows' order.
     callback : ``callback(step, metrics)`` after every `every` steps; metrics are the floats loss (before the last
         step), learning_rate, grad_norm.
-    checkpoint : reserved.
-    every : steps between two calls of the callback.
+    checkpoint : a file's path, written every `every` steps and after the last one, and taken up again where it is
+        there: the same call, begun anew after an interruption, ends with the same bits as one that was not
+        interrupted. See the notes.
+    every : steps between two calls of the callback, and between two checkpoints.
 
     Returns
     -------
@@ -87,10 +93,14 @@ def gradient_descent(
     Raises
     ------
     ShapeError : a loss that is not 0-d; a gradient whose structure or shapes differ from the parameters' (the leaf is
-        named); options outside their range, rates of a schedule too; data of different lengths in batches.
+        named); options outside their range, rates of a schedule too; data without rows, or
+        of different lengths in batches.
     DTypeError : parameters that are not floating, a complex loss, options that are no numbers.
     BackendError : arrays of two libraries.
-    CapabilityError : a callback inside the caller's jit; `checkpoint`, which cannot be given yet.
+    CapabilityError : a callback or a checkpoint inside the caller's jit.
+    CheckpointError : a checkpoint that is damaged, or of another run; the file is left as it is.
+    Whatever a callback raises: the exception then has an attribute ``descent``, the Descent until there, of status
+        "running". An error of writing the checkpoint has it too.
 
     Notes
     -----
@@ -102,6 +112,15 @@ def gradient_descent(
     caller's own ``jax.jit``, or a NumPy array that a live program of theirs captured, refilled since. Inside
     the caller's jit, vmap or grad it becomes part of their program, the history keeps its full length (NaN after the
     end), and `status_code` is the status as an integer.
+
+    A checkpoint holds everything that the next steps depend on: parameters, those before the last step, the optimiser's
+    arrays and rate, the monitor, the key of the rows' order, the history. It is in the safetensors layout, parameters
+    under their places in the tree such as ``params['w']``; the other names, and all on JAX, are our own. A file takes
+    the place of the one before in one move, after it has reached the disk: a process that is killed, at any moment,
+    leaves one or the other. It is taken up by the run that wrote it alone, known by backend, starting
+    parameters, shapes and a sample of the data, optimiser, batches, rng, monitor, clipping and tolerance, and by the
+    loss having had this value at the start; `steps` may be raised, to go on. Of schedules, optimisers and monitors of
+    your own only the names are known. The file stays at the end: the same call once more is over at once.
 
     On a quadratic whose largest curvature is λ, plain descent is stable below a rate of 2/λ: see :func:`sgd`.
 
@@ -125,34 +144,65 @@ def gradient_descent(
     """
     _check_options(loss, gradient, optimizer, monitor, callback)
     steps, every = count("gradient_descent", "steps", steps, 0), count("gradient_descent", "every", every, 1)
-    if checkpoint is not None:
-        raise CapabilityError(
-            f"gradient_descent: got checkpoint={checkpoint!r}, expected None: this option is not there yet. "
-            "Use callback, or several shorter descents."
-        )
     clip = _bound("clip_norm", clip_norm, above=True)
     small = _bound("tolerance", tolerance, above=False)
-    home = home_of("gradient_descent", params, data)
-    params = start("gradient_descent", params, data, home)
+    size = None if batch_size is None else count("gradient_descent", "batch_size", batch_size, 1)
+    held = _held(loss, gradient, data)
+    home = home_of("gradient_descent", params, held or data)
+    params = start("gradient_descent", params, held or data, home)
+    if held:
+        loss, gradient, data = loss.on(home, params, 0 if size else steps)  # type: ignore[attr-defined]
     data = with_data("gradient_descent", params, data, home)
     optimizer = sgd(0.01) if optimizer is None else optimizer
-    size = None if batch_size is None else count("gradient_descent", "batch_size", batch_size, 1)
     rows = 0 if size is None else rows_of(data, size)
     plan = Plan(home, loss, gradient, optimizer, steps, rows, size, monitor)
     key = _key(rng, None if batch_size is None else tree_leaves(params)[0])
+    store = None if checkpoint is None else Checkpoint(checkpoint, home)
     if home.name != "jax":
-        return descend_eagerly(plan, params, data, key, clip, small, callback, every)
+        key, breaks = _breaks(plan, params, held or data, data, key, rng, clip, small, callback, store, every)
+        return descend_eagerly(plan, params, data, key, clip, small, breaks)
     state = optimizer.init(params)
     dtype = home.xp.result_type(*(p.dtype for p in tree_leaves(params)), home.xp.float32)
     given = Given(data, key, *(None if x is None else number_on(home, x, dtype) for x in (clip, small)))
     if home.in_trace() or any(home.is_tracer(type(x)) for x in tree_leaves((params, state, given))):
-        if callback is not None:
-            raise CapabilityError(
-                "gradient_descent: got a callback inside a compiled function, expected none: nothing has a value "
-                "there. Read the history of the result, or call it outside jit."
-            )
+        for name, wanted in (("callback", callback), ("checkpoint", checkpoint)):
+            if wanted is not None:
+                raise CapabilityError(
+                    f"gradient_descent: got a {name} inside a compiled function, expected none: nothing has a value "
+                    "there. Read the history of the result, or call it outside jit."
+                )
         return descend_in_trace(plan, params, state, given)
-    return descend_compiled(plan, params, state, given, callback, every, _keeper(plan, (params, data)))
+    key, breaks = _breaks(plan, params, held or data, data, key, rng, clip, small, callback, store, every)
+    given = given._replace(key=key)
+    return descend_compiled(plan, params, state, given, breaks, _keeper(plan, (params, data)))
+
+
+def _breaks(
+    plan: Plan,
+    params: Any,
+    told: Any,
+    data: Any,
+    key: Any,
+    rng: Any,
+    clip: Any,
+    small: Any,
+    callback: Any,
+    store: Checkpoint | None,
+    every: int,
+) -> tuple[Any, Breaks]:
+    """What the descent stops for, and the key: that of the run which is taken up, where it was drawn anew."""
+    if store is None:
+        return key, Breaks(every, callback)
+    drawn = key is not None and (rng is None or hasattr(rng, "bit_generator"))
+    owner = identity(plan, params, told, key, drawn, clip_norm=clip, tolerance=small)
+    saved = store.load(owner, plan.steps)
+    if key is not None:
+        if saved is not None:
+            key = saved.tree("key", key, plan.home)
+        store.always = {"key": key}
+    if saved is not None:
+        saved.refuse_another_loss(plan, params, data, key)
+    return key, Breaks(every, callback, store, saved)
 
 
 class _Kept:
@@ -202,6 +252,18 @@ def _keeper(plan: Plan, trees: Any) -> Callable[[str, Callable[..., Any]], Calla
         return partial(kept.call, f)
 
     return compiled
+
+
+def _held(loss: Any, gradient: Any, data: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The data of a loss that holds its own, of which the descent may make what it likes."""
+    if not isinstance(loss, LeastSquaresLoss) or gradient is not None:
+        return ()
+    if data:
+        raise ShapeError(
+            f"gradient_descent: got {len(data)} arguments of data beside a LeastSquaresLoss, expected none: "
+            "it holds its own. Leave them out, or use mean_squared_error(x @ w, y)."
+        )
+    return loss.x, loss.y
 
 
 def _check_options(loss: Any, gradient: Any, optimizer: Any, monitor: Any, callback: Any) -> None:

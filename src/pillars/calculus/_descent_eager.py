@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from pillars.backends import single_threaded_blas, tree_flatten, tree_leaves, tree_unflatten
+from pillars.calculus._descent_breaks import Breaks, carrying
 from pillars.calculus._descent_gradients import ByHand, gradients_of
 from pillars.calculus._descent_moves import Moves, moves_of
 from pillars.calculus._descent_plan import Metrics, Plan
@@ -43,6 +44,15 @@ class _Kept:
         self.rates: list[float] = []
         self.norms: list[float] = []
 
+    def rows(self, plan: Plan) -> Any:
+        """The history as an array, one row a step."""
+        rows = [*zip(self.losses, self.rates, self.norms, strict=True)]
+        return plan.home.xp.reshape(plan.home.asarray(rows, dtype=plan.home.xp.float64), (-1, 3))
+
+    def take(self, rows: Any) -> None:
+        """Begin with the history of an earlier run."""
+        self.losses, self.rates, self.norms = (column.tolist() for column in rows.T)
+
 
 def descend_eagerly(
     plan: Plan,
@@ -51,70 +61,101 @@ def descend_eagerly(
     key: Any,
     clip_norm: float | None,
     tolerance: float | None,
-    callback: Callable[[int, Metrics], Any] | None,
-    every: int,
+    breaks: Breaks,
 ) -> Descent:
-    """Run `plan` from `params`."""
+    """Run `plan` from `params`, or from where an earlier run of it stood."""
+    if breaks.saved is not None:
+        params = breaks.saved.tree("params", params, plan.home)
     moves = moves_of(plan, *tree_flatten(params))
     evaluate = gradients_of(plan, moves.leaves, moves.treedef)
-    kept, final = _Kept(), None
+    run, final = _Run(plan, moves, evaluate, _watcher(plan, moves), breaks), None
+    kept = run.kept
     with plan.home.quiet(), _blas_threads(params, data), evaluate.lent(data) as seen:
-        code, previous = _run(
-            plan, moves, evaluate, kept, data, seen, key, clip_norm, tolerance, callback, every
-        )
+        code = run.all(data, seen, key, clip_norm, tolerance)
         if code == RUNNING:
             final, code = _ending(plan, moves, evaluate, data, seen, tolerance, bool(kept.losses))
-        leaves = previous if code == LOSS_BROKE else moves.leaves
+        leaves = run.previous if code == LOSS_BROKE else moves.leaves
         params = tree_unflatten(moves.treedef, leaves)
         if final is None or code != RUNNING:
             final = plan.value(params, *data)  # what stopped the run may have been a batch's
         return _result(plan, params, final, kept, code, moves.dtype)
 
 
-def _run(
-    plan: Plan,
-    moves: Moves,
-    evaluate: ByHand,
-    kept: _Kept,
-    data: Any,
-    seen: Any,
-    key: Any,
-    clip_norm: float | None,
-    tolerance: float | None,
-    callback: Callable[[int, Metrics], Any] | None,
-    every: int,
-) -> tuple[int, list[Any]]:
-    """All steps: why they ended, and the parameters before the last one."""
-    watch = _watcher(plan, moves)
-    losses, rates, norms = kept.losses.append, kept.rates.append, kept.norms.append
-    previous, batch, order = moves.leaves, seen, None
-    isfinite = math.isfinite
-    for t in range(plan.steps):
-        if plan.batch_size:
-            if t % plan.batches == 0:
-                order = plan.order(key, t // plan.batches)
-            batch = evaluate.batch(plan.batch(data, order, t % plan.batches))
-        value, grads = evaluate(moves.leaves, batch)
-        loss = float(value)
-        if not (isfinite(loss) and moves.finite()):
-            return (LOSS_BROKE if t else START_BROKE), previous
-        norm = moves.take(grads)
-        if not isfinite(norm):
-            norm = moves.take(evaluate.again(grads))
+class _Run:
+    """All steps.
+
+    Attributes
+    ----------
+    kept : the history.
+    previous : the parameters before the last step.
+    """
+
+    def __init__(
+        self, plan: Plan, moves: Moves, evaluate: ByHand, watch: _Watcher | None, breaks: Breaks
+    ) -> None:
+        self.plan, self.moves, self.evaluate, self.watch, self.breaks = plan, moves, evaluate, watch, breaks
+        self.kept, self.previous, self.begin = _Kept(), moves.leaves, 0
+        saved = breaks.saved
+        if saved is not None:
+            self.begin = saved.step
+            self.kept.take(saved.history)
+            self.previous = saved.tree("previous", self.previous, plan.home)
+            moves.restore(saved.tree("moves", moves.saved(), plan.home))
+            if watch is not None:
+                watch.state = saved.tree("monitor", watch.state, plan.home)
+
+    def all(self, data: Any, seen: Any, key: Any, clip_norm: float | None, tolerance: float | None) -> int:
+        """All steps: why they ended."""
+        plan, moves, evaluate, watch, breaks = self.plan, self.moves, self.evaluate, self.watch, self.breaks
+        kept = self.kept
+        losses, rates, norms = kept.losses.append, kept.rates.append, kept.norms.append
+        batch, order, stops = seen, None, breaks.any
+        isfinite = math.isfinite
+        for t in range(self.begin, plan.steps):
+            if plan.batch_size:
+                if order is None or t % plan.batches == 0:
+                    order = plan.order(key, t // plan.batches)
+                batch = evaluate.batch(plan.batch(data, order, t % plan.batches))
+            value, grads = evaluate(moves.leaves, batch)
+            loss = float(value)
+            if not (isfinite(loss) and moves.finite()):
+                return LOSS_BROKE if t else START_BROKE
+            norm = moves.take(grads)
             if not isfinite(norm):
-                return GRADIENT_BROKE, previous
-        if tolerance is not None and norm <= tolerance:
-            return CONVERGED, previous
-        if watch is not None and watch(loss):
-            return plan.halted_code, previous
-        previous = moves.leaves
-        rate = moves.step(clip_norm / norm if clip_norm is not None and norm > clip_norm else None)
-        losses(loss)
-        rates(rate)
-        norms(norm)
-        if callback is not None and (t + 1) % every == 0:
-            callback(t + 1, Metrics(loss, rate, norm))
-    return RUNNING, previous
+                norm = moves.take(evaluate.again(grads))
+                if not isfinite(norm):
+                    return GRADIENT_BROKE
+            if tolerance is not None and norm <= tolerance:
+                return CONVERGED
+            if watch is not None and watch(loss):
+                return plan.halted_code
+            self.previous = moves.leaves
+            rate = moves.step(clip_norm / norm if clip_norm is not None and norm > clip_norm else None, loss)
+            losses(loss)
+            rates(rate)
+            norms(norm)
+            if stops:
+                self._stop(t + 1, data)
+        return RUNNING
+
+    def _stop(self, done: int, data: Any) -> None:
+        """What comes after some of the steps; where it raises, the exception carries what was reached."""
+        plan, moves, kept, breaks = self.plan, self.moves, self.kept, self.breaks
+        what = "writing the checkpoint"
+        try:
+            if breaks.writes(done, plan.steps):
+                assert breaks.checkpoint is not None
+                state = None if self.watch is None else self.watch.state
+                trees = {"params": moves.params(), "previous": self.previous, "moves": moves.saved()}
+                breaks.checkpoint.save(done, kept.rows(plan), monitor=state, **trees)
+            if breaks.calls(done):
+                what = "the callback"
+                assert breaks.callback is not None
+                breaks.callback(done, Metrics(kept.losses[-1], kept.rates[-1], kept.norms[-1]))
+        except BaseException as error:
+            final = plan.value(moves.params(), *data)
+            carrying(error, _result(plan, moves.params(), final, kept, RUNNING, moves.dtype), what)
+            raise
 
 
 def _ending(
@@ -140,29 +181,34 @@ def _blas_threads(params: Any, data: Any) -> AbstractContextManager[Any]:
     return single_threaded_blas() if max(sizes, default=0) < _SMALL else nullcontext()
 
 
-def _watcher(plan: Plan, moves: Moves) -> Callable[[float], bool] | None:
-    """loss -> whether the monitor halts the run there; its state stays inside."""
+class _Watcher:
+    """loss -> whether the monitor halts the run there.
+
+    Attributes
+    ----------
+    state : the monitor's.
+    """
+
+    def __init__(self, state: Any, advance: Callable[[float, Any], Any]) -> None:
+        self.state, self.advance = state, advance
+
+    def __call__(self, loss: float) -> bool:
+        self.state = self.advance(loss, self.state)
+        return bool(self.state.halted)
+
+
+def _watcher(plan: Plan, moves: Moves) -> _Watcher | None:
     home, monitor, dtype = plan.home, plan.monitor, moves.dtype
     device = home.device_of(moves.leaves[0])
     if monitor is None:
         return None
     if isinstance(monitor, Monitor):
-        state = monitor.first()
+        return _Watcher(monitor.first(), lambda loss, state: monitor.advance(scalars, float, loss, state))
 
-        def advanced(loss: float) -> bool:
-            nonlocal state
-            state = monitor.advance(scalars, float, loss, state)
-            return bool(state.halted)
+    def updated(loss: float, state: Any) -> Any:
+        return monitor.update(home.asarray(loss, dtype=dtype, device=device), state)
 
-        return advanced
-    state = watching(monitor, home.asarray(0.0, dtype=dtype, device=device))
-
-    def updated(loss: float) -> bool:
-        nonlocal state
-        state = monitor.update(home.asarray(loss, dtype=dtype, device=device), state)
-        return bool(state.halted)
-
-    return updated
+    return _Watcher(watching(monitor, home.asarray(0.0, dtype=dtype, device=device)), updated)
 
 
 def _result(plan: Plan, params: Any, final: Any, kept: _Kept, code: int, dtype: Any) -> Descent:

@@ -6,18 +6,22 @@ The parameters themselves are new arrays after every step: a loss or a callback 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
-from pillars.backends import dtype_kind, tree_leaves, tree_unflatten
+from pillars.backends import dtype_kind, pool_map, single_threaded_blas, tree_leaves, tree_unflatten
 from pillars.calculus._descent_plan import Plan
 from pillars.calculus._norms import norm_of_leaves
 from pillars.calculus._optimizers import Update, refuse_rate, scheduled
 from pillars.calculus._parameters import rate_dtype
+from pillars.calculus._plateau import PlateauUpdate
+from pillars.calculus._scalars import scalars
 from pillars.calculus._schedule_rules import Schedule
 
 __all__ = ["Moves", "moves_of"]
 
 _JOINED = 2**14  # elements up to which a leaf is worth a copy of its gradient: calls would cost more
+_SPAN = 2**18  # elements that one thread moves at a time: fewer wait for each other at every call
 _TINY = 1e-30  # below it squares may have underflowed in float32
 
 
@@ -35,7 +39,7 @@ class Moves:
         self.leaves = leaves
         self.treedef = treedef
         self.dtype = rate_dtype(self.xp, leaves)
-        self.optimizer = plan.optimizer
+        self.plan = plan
         self.state = plan.optimizer.init(tree_unflatten(treedef, leaves))
         self.grads: list[Any] = []
         self.dot = getattr(self.xp, "vdot", None)
@@ -70,13 +74,21 @@ class Moves:
             return True
         return all(bool(self.xp.all(self.xp.isfinite(x))) for x in arrays)
 
-    def step(self, factor: float | None) -> float:
+    def step(self, factor: float | None, loss: float) -> float:
         """Move along the gradient held, times `factor`; the rate used."""
         grads = self.grads if factor is None else [factor * g for g in self.grads]
-        made = self.optimizer.update(tree_unflatten(self.treedef, grads), self.state, self.params())
+        made = self.plan.update(tree_unflatten(self.treedef, grads), self.state, self.params(), loss)
         self.state = made.state
         self.leaves = tree_leaves(made.params)
         return float(made.learning_rate)
+
+    def saved(self) -> Any:
+        """A tree of all that the next steps depend on beside the parameters."""
+        return {"state": self.state}
+
+    def restore(self, saved: Any) -> None:
+        """Go on from what :meth:`saved` gave, with parameters of then."""
+        self.state = saved["state"]
 
 
 class _ByRule(Moves):
@@ -84,33 +96,50 @@ class _ByRule(Moves):
 
     def __init__(self, plan: Plan, leaves: list[Any], treedef: Any) -> None:
         super().__init__(plan, leaves, treedef)
-        self.rule, self.schedule = plan.optimizer.update.rule, plan.optimizer.update.schedule  # type: ignore[attr-defined]
-        trees = self.state[2 : 2 + self.rule.slots]
+        update: Any = plan.optimizer.update
+        self.rule, self.schedule = update.rule, update.schedule
+        self.plateau = update if isinstance(update, PlateauUpdate) else None
+        own = self.state if self.plateau is None else self.state.inner
+        trees = own[2 : 2 + self.rule.slots]
         self.slots: list[tuple[Any, ...]] = list(zip(*map(tree_leaves, trees), strict=True)) or [()] * len(
             leaves
         )
-        self.rate, self.taken = float(self.state.learning_rate), 0
+        # an init of the caller's own may begin anywhere, with a rate that its state says
+        self.rate, self.taken, self.began = float(self.state.learning_rate), int(self.state.step), False
+        # the scale of the rate, the best loss, and how long it has been the best
+        self.level = [1.0, math.inf, 0] if self.plateau is None else [*map(float, self.state[2:5])]
 
-    def scalars(self) -> tuple[Any, ...]:
-        """Those of the next step."""
-        if self.schedule is not None and self.taken:
+    def advance(self, loss: float) -> int:
+        """Count the next step, from 1, and set its rate."""
+        if self.schedule is not None and self.began:
             count = self.taken if isinstance(self.schedule, Schedule) else self.xp.asarray(self.taken)
             found = scheduled(self.rule, self.schedule, count)
             refuse_rate(self.rule, found, self.home)
-            self.rate = float(found)
-        self.taken += 1
-        made: tuple[Any, ...] = self.rule.scalars(self.taken, self.rate, math.expm1)
-        return made
+            self.rate = float(found) * self.level[0]
+        if self.plateau is not None:
+            by, *self.level = self.plateau.lowered(scalars, loss, *self.level)
+            self.rate *= by
+        self.taken, self.began = self.taken + 1, True
+        return self.taken
 
-    def step(self, factor: float | None) -> float:
+    def step(self, factor: float | None, loss: float) -> float:
         grads = self.grads if factor is None else [factor * g for g in self.grads]
-        scalars, moved = self.scalars(), []
+        scalars, moved = self.rule.scalars(self.advance(loss), self.rate, math.expm1), []
         for i, (p, g) in enumerate(zip(self.leaves, grads, strict=True)):
             after, kept = self.rule.leaf(self.xp, p, g, self.slots[i], scalars)
             self.slots[i] = tuple(self.home.as_arrays(s) for s in kept)
             moved.append(self.home.as_arrays(after))
         self.leaves = moved
         return self.rate
+
+    def saved(self) -> Any:
+        return {"slots": self.slots, "rate": self.rate, "taken": self.taken, "level": self.level}
+
+    def restore(self, saved: Any) -> None:
+        self.slots, self.rate, self.taken, self.level = (
+            saved[name] for name in ("slots", "rate", "taken", "level")
+        )
+        self.began = True
 
 
 class _Part:
@@ -173,41 +202,74 @@ class _InPlace(_ByRule):
             else:
                 small.setdefault(str(p.dtype), []).append(i)
         self.parts = [_Part(xp, leaves, self.slots, places) for places in (*groups, *small.values())]
+        for part in self.parts:
+            for slot, scale in zip(part.slots, self.rule.scales, strict=True):
+                xp.multiply(slot, scale, slot)
         self.numbers = [
-            (
-                [xp.asarray(c, dtype=part.p.dtype) for c in self.rule.constants],
-                [xp.asarray(0.0, dtype=part.p.dtype) for _ in self.rule.scalars(1, self.rate, math.expm1)],
-            )
+            [xp.asarray(0.0, dtype=part.p.dtype) for _ in self.rule.numbers(1, self.rate)]
             for part in self.parts
         ]
         self.slots = []
+        self.squares: list[float] | None = None
 
     def take(self, grads: list[Any]) -> float:
         self.grads = [part.take(grads) for part in self.parts]
         return self.norm(self.grads)
 
     def finite(self) -> bool:
+        if self.squares is not None and all(map(math.isfinite, self.squares)):
+            return True
         return self.all_finite([part.p for part in self.parts])
 
-    def step(self, factor: float | None) -> float:
-        xp, leaves = self.xp, list(self.leaves)
-        scalars = self.scalars()
-        for part, g, (constants, numbers) in zip(self.parts, self.grads, self.numbers, strict=True):
-            for number, value in zip(numbers, scalars, strict=True):
+    def step(self, factor: float | None, loss: float) -> float:
+        xp, leaves, self.squares = self.xp, list(self.leaves), []
+        values = self.rule.numbers(self.advance(loss), self.rate)
+        for part, g, numbers in zip(self.parts, self.grads, self.numbers, strict=True):
+            for number, value in zip(numbers, values, strict=True):
                 number[()] = value
             g = g if factor is None else factor * g  # noqa: PLW2901 - clipped
             after = xp.empty_like(part.p)
-            self.rule.write(xp, part.p, g, part.slots, numbers, constants, part.scratch, after)
+            self.squares.append(self._write(part, g, numbers, after))
             part.p = after
             for place, leaf in zip(part.places, part.views(after) if part.joined else (after,), strict=True):
                 leaves[place] = leaf
         self.leaves = leaves
         return self.rate
 
+    def _write(self, part: _Part, g: Any, numbers: Any, after: Any) -> float:
+        """One part's step, and the sum of squares after it: of a large one by spans, on threads: they change no bit."""
+        arrays = (part.p, g, after, *part.slots, *part.scratch)
+        if not self.home.host or part.p.size < 2 * _SPAN or not all(x.flags.c_contiguous for x in arrays):
+            self.rule.write(self.xp, part.p, g, part.slots, numbers, part.scratch, after)
+            return self.square(after)
+        flat = [x.reshape(-1) for x in arrays]
+        size, count = part.p.size, 2 * -(-part.p.size // (2 * _SPAN))
+        cuts = [size * i // count for i in range(count + 1)]
+
+        def work(between: tuple[int, int]) -> float:
+            p, g, after, *rest = (x[slice(*between)] for x in flat)
+            slots, scratch = rest[: len(part.slots)], rest[len(part.slots) :]
+            self.rule.write(self.xp, p, g, slots, numbers, scratch, after)
+            return self.square(after)
+
+        with single_threaded_blas():
+            return sum(pool_map(work, pairwise(cuts)))
+
+    def saved(self) -> Any:
+        return {**super().saved(), "slots": [part.slots for part in self.parts]}
+
+    def restore(self, saved: Any) -> None:
+        super().restore({**saved, "slots": []})
+        for part, slots in zip(self.parts, saved["slots"], strict=True):
+            part.slots = slots
+
 
 def moves_of(plan: Plan, leaves: list[Any], treedef: Any) -> Moves:
     """What moves these parameters by this plan's optimiser."""
-    if type(plan.optimizer.update) is not Update or any(dtype_kind(p.dtype) == "half" for p in leaves):
+    update: Any = plan.optimizer.update
+    if isinstance(update, PlateauUpdate):
+        update = update.inner
+    if type(update) is not Update or any(dtype_kind(p.dtype) == "half" for p in leaves):
         return Moves(plan, leaves, treedef)
     # the strict namespace writes nothing in place
     return (_InPlace if hasattr(plan.home.xp, "copyto") else _ByRule)(plan, leaves, treedef)

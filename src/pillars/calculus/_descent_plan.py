@@ -20,6 +20,7 @@ from pillars.calculus._descent_result import HALTED, STALLED
 from pillars.calculus._monitors import EarlyStopping
 from pillars.calculus._optimizers import Optimizer
 from pillars.calculus._parameters import matching_leaves
+from pillars.calculus._plateau import PlateauUpdate
 from pillars.random import fold_in, permutation
 
 __all__ = ["Metrics", "Plan", "rows_of"]
@@ -87,6 +88,13 @@ class Plan:
             )
 
         return by_hand
+
+    def update(self, grads: Any, state: Any, params: Any, loss: Any) -> Any:
+        """One step of the optimiser, which is shown the loss where it asks for it."""
+        update: Any = self.optimizer.update
+        if isinstance(update, PlateauUpdate):
+            return update(grads, state, params, value=loss)
+        return update(grads, state, params)
 
     @property
     def halted_code(self) -> int:

@@ -73,7 +73,10 @@ class Descent(NamedTuple):
 
     @property
     def status(self) -> Any:
-        """The word: "converged" "steps" "diverged" "halted" or "nonfinite"; a list of these after vmap."""
+        """The word: "converged" "steps" "diverged" "halted" or "nonfinite"; a list of these after vmap.
+
+        "running" on what the exception of a callback carries.
+        """
         return _each(lambda parts: _WORDS[int(parts[0])], self.status_code)
 
     @property
@@ -115,6 +118,8 @@ def _advice(parts: list[Any]) -> str:
     losses, rates, norms = ([float(x) for x in part[:n]] for part in parts[5:])
     rate = f"learning rate {rates[-1]:.3g}" if rates else "learning rate"
     match int(code):
+        case -1:
+            return f"the run was interrupted after {n} steps, at a loss of {loss:.4g}: pass these params to go on."
         case 1:
             return f"the gradient's norm is below the tolerance after {n} steps."
         case 0:

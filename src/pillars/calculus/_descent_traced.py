@@ -7,20 +7,19 @@ ended it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 from pillars.backends import (
     backend,
-    dtype_kind,
     namespace,
-    tree_flatten,
     tree_leaves,
     tree_map,
     tree_unflatten,
 )
+from pillars.calculus._descent_breaks import Breaks, carrying
+from pillars.calculus._descent_packing import Packing
 from pillars.calculus._descent_plan import Metrics, Plan
 from pillars.calculus._descent_result import (
     CONVERGED,
@@ -39,8 +38,8 @@ from pillars.calculus._monitors import watching
 from pillars.calculus._norms import clip_factor, norm_of_leaves, wide
 from pillars.calculus._optimizers import Update, refuse_rate
 from pillars.calculus._parameters import rate_dtype
+from pillars.calculus._plateau import PlateauUpdate
 
-_JOINED = 2**14  # elements up to which a leaf is joined with others
 _TINY = 1e-30  # below it squares may have underflowed in float32
 
 __all__ = ["Given", "descend_compiled", "descend_in_trace"]
@@ -76,31 +75,53 @@ def descend_compiled(
     params: Any,
     state: Any,
     given: Given,
-    callback: Callable[[int, Metrics], Any] | None,
-    every: int,
+    breaks: Breaks,
     compiled: Callable[[str, Callable[..., Any]], Callable[..., Any]],
 ) -> Descent:
-    """The descent by programs of its own: one, or with a callback one for every `every` steps.
+    """The descent by programs of its own: one, or with something to stop for one for every `every` steps.
 
     ``compiled(name, f)`` is `f` compiled, the one kept from an equal descent where there is one.
     """
     program = _Program(plan, params, whole_length=False)
-    if callback is None or not plan.steps:
+    if not breaks.any or not plan.steps:
         return _told(plan, compiled("whole", program.whole)(params, state, given))
+    finish = compiled("finish", program.finish)
     carry, parts, done = compiled("first", program.first)(params, state, given), [], 0
-    while done < plan.steps:
-        length = min(every, plan.steps - done)
+    if breaks.saved is not None:
+        carry, done = breaks.saved.tree("carry", carry, plan.home), breaks.saved.step
+        parts = [plan.home.asarray(breaks.saved.history, dtype=program.dtype)]
+    while done < plan.steps and int(carry.code) == RUNNING:
+        length = min(breaks.every - done % breaks.every, plan.steps - done)
         segment = compiled(f"segment {length}", lambda carry, given, n=length: program.run(carry, given, n))
         carry, part = segment(carry, given)
         parts.append(part)
         done += length
-        taken = int(carry.step)
-        if taken == done and length == every:
-            callback(done, Metrics(*(float(x) for x in part[-1])))
-        if int(carry.code) != RUNNING:
-            break
-    rows = plan.home.xp.concat(parts)
-    return _told(plan, compiled("finish", program.finish)(carry, rows, given))
+        if int(carry.step) == done:
+            _stop(plan, breaks, carry, parts, done, lambda rows: _told(plan, finish(carry, rows, given)))  # noqa: B023
+    return _told(plan, finish(carry, plan.home.xp.concat(parts), given))
+
+
+def _stop(
+    plan: Plan,
+    breaks: Breaks,
+    carry: _Carry,
+    parts: list[Any],
+    done: int,
+    told: Callable[[Any], Descent],
+) -> None:
+    """What comes after some of the steps; where it raises, the exception carries what was reached."""
+    what = "writing the checkpoint"
+    try:
+        if breaks.writes(done, plan.steps):
+            assert breaks.checkpoint is not None
+            breaks.checkpoint.save(done, plan.home.xp.concat(parts), carry=carry)
+        if breaks.calls(done):
+            what = "the callback"
+            assert breaks.callback is not None
+            breaks.callback(done, Metrics(*(float(x) for x in parts[-1][-1])))
+    except BaseException as error:
+        carrying(error, told(plan.home.xp.concat(parts)), what)
+        raise
 
 
 def _told(plan: Plan, found: Descent) -> Descent:
@@ -111,7 +132,7 @@ def _told(plan: Plan, found: Descent) -> Descent:
     host = Descent(None, *tree_map(home.to_numpy, (found.loss, history, *found[3:])))
     update = plan.optimizer.update
     if (
-        isinstance(update, Update) and update.schedule is not None and n
+        isinstance(update, (Update, PlateauUpdate)) and update.schedule is not None and n
     ):  # nothing could be said of these in the program
         refuse_rate(update.rule, backend("numpy").xp.min(host.history.learning_rate), home)
     with backend("numpy").quiet():
@@ -134,51 +155,6 @@ def _judged(plan: Plan, found: Descent) -> Verdict:
     return judge(code, losses, rates, xp.where(whole, steps, steps - 1), plan.implied)
 
 
-class _Packing:
-    """Small leaves of one dtype end to end, as one array: a compiled step then has few operations, not few a leaf.
-
-    Only for pillars' own optimisers, which treat every entry alike.
-    """
-
-    def __init__(self, plan: Plan, params: Any) -> None:
-        self.xp = plan.home.xp
-        leaves, self.treedef = tree_flatten(params)
-        self.shapes = [leaf.shape for leaf in leaves]
-        self.on = (
-            type(plan.optimizer.update) is Update
-            and len(leaves) > 1
-            and all(leaf.dtype == leaves[0].dtype and math.prod(leaf.shape) <= _JOINED for leaf in leaves)
-            and dtype_kind(leaves[0].dtype) == "float"
-        )
-
-    def pack(self, tree: Any) -> Any:
-        """A tree like the parameters, packed."""
-        return self.joined(tree_leaves(tree)) if self.on else tree
-
-    def joined(self, leaves: list[Any]) -> Any:
-        """Leaves like the parameters', packed."""
-        return self.xp.concat([self.xp.reshape(leaf, (-1,)) for leaf in leaves])
-
-    def unpack(self, packed: Any) -> Any:
-        """The tree again."""
-        if not self.on:
-            return packed
-        leaves, start = [], 0
-        for shape in self.shapes:
-            stop = start + math.prod(shape)
-            leaves.append(self.xp.reshape(packed[start:stop], shape))
-            start = stop
-        return tree_unflatten(self.treedef, leaves)
-
-    def pack_state(self, state: Any, slots: int) -> Any:
-        """An optimiser's state with its trees packed."""
-        return (
-            type(state)(*state[:2], *map(self.pack, state[2 : 2 + slots]), *state[2 + slots :])
-            if self.on
-            else state
-        )
-
-
 class _Program:
     """The pieces of a compiled descent: where it starts, a run of steps, and the verdict at the end."""
 
@@ -187,7 +163,7 @@ class _Program:
         self.whole_length = whole_length
         self.home = plan.home
         self.xp = plan.home.xp
-        self.packing = _Packing(plan, params)
+        self.packing = Packing(plan, params)
         self.dtype = rate_dtype(self.xp, tree_leaves(params))
         self.evaluator = plan.evaluator()
 
@@ -267,7 +243,7 @@ class _Program:
         if given.clip_norm is not None:
             factor = clip_factor(xp, norm, given.clip_norm)
             grads = tree_map(lambda g: g * xp.astype(factor, g.dtype), grads)
-        made = self.plan.optimizer.update(grads, carry.state, carry.params)
+        made = self.plan.update(grads, carry.state, carry.params, value)
         stay = self._choose(sound, carry.params, carry.previous)
         # where the descent ends here, nobody asks for the previous parameters or the state again
         after = _Carry(

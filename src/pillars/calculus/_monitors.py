@@ -19,6 +19,7 @@ __all__ = [
     "RisingState",
     "RobustState",
     "StoppingState",
+    "one_number",
     "watching",
 ]
 
@@ -103,7 +104,7 @@ class Monitor:
             )
         home = backend(state.halted)
         xp, dtype = home.xp, state[0].dtype
-        value = _one_number(type(self).__name__, loss, home, dtype)
+        value = one_number(type(self).__name__, loss, home, dtype)
         with home.quiet():
             made = self.advance(xp, lambda n: xp.astype(n, dtype), value, state)
         return type(state)(*(home.as_arrays(x) for x in made))
@@ -138,7 +139,7 @@ def _maker(home: Backend, dtype: Any, device: Any) -> Callable[[Any], Any]:
     return lambda value: home.asarray(value, dtype=kinds[type(value)], device=device)
 
 
-def _one_number(where: str, loss: Any, home: Backend, dtype: Any) -> Any:
+def one_number(where: str, loss: Any, home: Backend, dtype: Any) -> Any:
     """A loss as a 0-d array of the state's library and dtype."""
     if not hasattr(loss, "shape"):
         if isinstance(loss, bool) or not hasattr(loss, "__float__"):

@@ -177,6 +177,15 @@ def start(where: str, params: Any, data: Sequence[Any], home: Backend, name: str
 def with_data(where: str, params: Any, data: Sequence[Any], home: Backend) -> tuple[Any, ...]:
     """The data on `home`: lists of numbers become arrays, trees keep their shape, Python scalars stay."""
     dtype = rate_dtype(home.xp, tree_leaves(params))
+    shapes = [tuple(x.shape) for x in tree_leaves(list(data)) if getattr(x, "shape", ())]
+    if (shapes and all(shape[0] == 0 for shape in shapes)) or any(
+        isinstance(x, list) and not x for x in data
+    ):
+        told = f"shape {shapes[0]}" if shapes else "no entries"
+        raise ShapeError(
+            f"{where}: the data has {told}, expected at least one row. A mean of nothing has no value: check what was "
+            "selected."
+        )
     return tuple(_follow(where, f"data[{i}]", x, home, dtype) for i, x in enumerate(data))
 
 

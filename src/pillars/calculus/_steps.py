@@ -1,7 +1,7 @@
 """What one step of an optimiser does to one leaf.
 
 A rule's formula stands twice: as it is written, for `update` and for what compiles; and in place, on buffers that a
-loop owns. Both round the same, operation for operation.
+loop owns, with as few passes over them as there can be. They differ by rounding alone.
 """
 
 from __future__ import annotations
@@ -66,14 +66,13 @@ class Rule(Protocol):
         """The leaf and its slots after the step."""
         ...
 
-    @property
-    def constants(self) -> tuple[float, ...]:
-        """What all steps have in common, for :meth:`write`."""
+    scales: tuple[float, ...]  # what the slots are multiplied by before :meth:`write` takes them
+
+    def numbers(self, step: int, rate: float) -> tuple[float, ...]:
+        """What :meth:`write` needs beside arrays; `step` counts from 1."""
         ...
 
-    def write(
-        self, xp: Any, p: Any, g: Any, slots: Any, scalars: Any, constants: Any, scratch: Any, out: Any
-    ) -> None:
+    def write(self, xp: Any, p: Any, g: Any, slots: Any, numbers: Any, scratch: Any, out: Any) -> None:
         """:meth:`leaf` into `out` and the slots themselves; `p` and `g` stay. Two arrays of scratch, numbers 0-d."""
         ...
 
@@ -113,15 +112,17 @@ class Sgd:
         return p - rate * (g + self.momentum * velocity if self.nesterov else velocity), (velocity,)
 
     @property
-    def constants(self) -> tuple[float, ...]:
-        """What all steps have in common, for :meth:`write`."""
-        return self.momentum, self.weight_decay
+    def scales(self) -> tuple[float, ...]:
+        """The velocity is kept as it is."""
+        return (1.0,) * self.slots
 
-    def write(
-        self, xp: Any, p: Any, g: Any, slots: Any, scalars: Any, constants: Any, scratch: Any, out: Any
-    ) -> None:
+    def numbers(self, step: int, rate: float) -> tuple[float, ...]:
+        """What :meth:`write` needs beside arrays."""
+        return rate, self.momentum, self.weight_decay
+
+    def write(self, xp: Any, p: Any, g: Any, slots: Any, numbers: Any, scratch: Any, out: Any) -> None:
         """:meth:`leaf` into `out` and the slots themselves; `p` and `g` stay."""
-        (rate,), (momentum, weight_decay), (a, b) = scalars, constants, scratch
+        (rate, momentum, weight_decay), (a, b) = numbers, scratch
         if self.weight_decay:
             xp.multiply(p, weight_decay, a)
             g = xp.add(g, a, a)
@@ -170,22 +171,24 @@ class Adam:
         )
 
     @property
-    def constants(self) -> tuple[float, ...]:
-        """What all steps have in common, for :meth:`write`."""
-        return self.beta1, 1 - self.beta1, self.beta2, 1 - self.beta2, self.epsilon
+    def scales(self) -> tuple[float, ...]:
+        """In place the sums are kept without their factors: m/(1 − β₁) and v/(1 − β₂)."""
+        return 1 / (1 - self.beta1), 1 / (1 - self.beta2)
 
-    def write(
-        self, xp: Any, p: Any, g: Any, slots: Any, scalars: Any, constants: Any, scratch: Any, out: Any
-    ) -> None:
+    def numbers(self, step: int, rate: float) -> tuple[float, ...]:
+        """β₁, β₂, and what the factors and the bias corrections come to for the rate and for ε."""
+        _, correction1, correction2 = Adam.scalars(self, step, rate, math.expm1)
+        root = math.sqrt((1 - self.beta2) / correction2)
+        return self.beta1, self.beta2, rate * (1 - self.beta1) / (correction1 * root), self.epsilon / root
+
+    def write(self, xp: Any, p: Any, g: Any, slots: Any, numbers: Any, scratch: Any, out: Any) -> None:
         """:meth:`leaf` into `out` and the slots themselves; `p` and `g` stay."""
-        multiply, divide, add = xp.multiply, xp.divide, xp.add
-        (rate, correction1, correction2), (first, second), (a, b) = scalars, slots, scratch
-        beta1, rest1, beta2, rest2, epsilon = constants
-        add(multiply(first, beta1, first), multiply(g, rest1, a), first)
-        add(multiply(second, beta2, second), multiply(multiply(g, g, a), rest2, a), second)
-        add(xp.sqrt(divide(second, correction2, a), a), epsilon, a)
-        divide(multiply(divide(first, correction1, b), rate, b), a, b)
-        xp.subtract(p, b, out)
+        multiply, add = xp.multiply, xp.add
+        (beta1, beta2, pace, floor), (first, second), (a, _) = numbers, slots, scratch
+        add(multiply(first, beta1, first), g, first)
+        add(multiply(second, beta2, second), multiply(g, g, a), second)
+        add(xp.sqrt(second, a), floor, a)
+        xp.subtract(p, multiply(xp.divide(first, a, a), pace, a), out)
 
     def implied(self, growth: Any, rate: Any) -> None:
         """The preconditioner changes along the way: the growth alone tells no curvature."""
@@ -208,8 +211,10 @@ class AdamW(Adam):
         """p ← (1 − ηλ)·p, and Adam's step from there."""
         return super().leaf(xp, p * scalars[3], g, slots, scalars[:3])
 
-    def write(
-        self, xp: Any, p: Any, g: Any, slots: Any, scalars: Any, constants: Any, scratch: Any, out: Any
-    ) -> None:
+    def numbers(self, step: int, rate: float) -> tuple[float, ...]:
+        """Those of Adam, and what the decay leaves."""
+        return *super().numbers(step, rate), 1.0 - rate * self.weight_decay
+
+    def write(self, xp: Any, p: Any, g: Any, slots: Any, numbers: Any, scratch: Any, out: Any) -> None:
         """:meth:`leaf` into `out` and the slots themselves; `p` and `g` stay."""
-        super().write(xp, xp.multiply(p, scalars[3], out), g, slots, scalars[:3], constants, scratch, out)
+        super().write(xp, xp.multiply(p, numbers[4], out), g, slots, numbers[:4], scratch, out)

@@ -1,0 +1,172 @@
+"""A learning rate that falls when the loss no longer does."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from pillars._errors import DTypeError
+from pillars.backends import Backend, backend, tree_leaves
+from pillars.calculus._monitors import one_number
+from pillars.calculus._numbers import count, within
+from pillars.calculus._optimizers import Optimizer
+from pillars.calculus._parameters import number_on, rate_dtype
+from pillars.calculus._steps import Step
+
+__all__ = ["PlateauInit", "PlateauState", "PlateauUpdate", "reduce_on_plateau"]
+
+_LEAST = 1e-4  # of the best loss: what a better one is lower by
+
+
+class PlateauState(NamedTuple):
+    """Steps taken, the rate of the next one, and what lowers it; all 0-d but `inner`.
+
+    Attributes
+    ----------
+    scale : what the rate has been lowered to, as a part of what it would be.
+    best : the best loss.
+    waited : how many losses since have not beaten it.
+    inner : the optimiser's own state.
+    """
+
+    step: Any
+    learning_rate: Any
+    scale: Any
+    best: Any
+    waited: Any
+    inner: Any
+
+
+@dataclass(frozen=True)
+class PlateauInit:
+    """params -> the first state."""
+
+    inner: Any
+
+    def __call__(self, params: Any) -> PlateauState:
+        state = self.inner(params)
+        leaves = tree_leaves(params)
+        home = backend(leaves[0])
+        dtype, device = rate_dtype(home.xp, leaves), home.device_of(leaves[0])
+
+        def number(value: Any, kind: Any) -> Any:
+            return number_on(home, value, kind, device)
+
+        return PlateauState(
+            state.step,
+            state.learning_rate,
+            number(1.0, dtype),
+            number(math.inf, dtype),
+            number(0, home.xp.int32),
+            state,
+        )
+
+
+@dataclass(frozen=True)
+class PlateauUpdate:
+    """(grads, state, params, value) -> Step."""
+
+    inner: Any
+    factor: float
+    patience: int
+
+    @property
+    def rule(self) -> Any:
+        """That of the optimiser inside, where it is one of pillars'."""
+        return getattr(self.inner, "rule", None)
+
+    @property
+    def schedule(self) -> Any:
+        """Likewise."""
+        return getattr(self.inner, "schedule", None)
+
+    def lowered(self, xp: Any, value: Any, scale: Any, best: Any, waited: Any) -> tuple[Any, Any, Any, Any]:
+        """The rule, on arrays or on Python's numbers: what to lower the rate by now; and scale, best, waited after."""
+        better = value < xp.where(best == math.inf, best, best - _LEAST * abs(best))
+        waited = xp.where(better, 0 * waited, waited + 1)
+        full = waited >= self.patience
+        by = xp.where(full, self.factor + 0 * scale, 1.0 + 0 * scale)
+        return by, scale * by, xp.where(better, value, best), xp.where(full, 0 * waited, waited)
+
+    def __call__(self, grads: Any, state: PlateauState, params: Any, *, value: Any = None) -> Step:
+        home = backend(state.waited)
+        xp, dtype = home.xp, state.best.dtype
+        loss = _loss(value, home, dtype)
+        with home.quiet():
+            by, scale, best, waited = self.lowered(xp, loss, *state[2:5])
+        now = home.as_arrays(state.learning_rate * by)
+        made = self.inner(grads, state.inner._replace(learning_rate=now), params)
+        following = made.state.learning_rate
+        if self.schedule is not None:  # which knows nothing of the scale
+            following = home.as_arrays(following * scale)
+        scale, best, waited = (home.as_arrays(x) for x in (scale, best, waited))
+        after = PlateauState(made.state.step, following, scale, best, waited, made.state)
+        return Step(made.params, after, made.grad_norm, made.learning_rate, made.update_ratio)
+
+
+def reduce_on_plateau(optimizer: Optimizer, *, factor: float, patience: int) -> Optimizer:
+    r"""An optimiser whose learning rate is multiplied by `factor` whenever the loss has not fallen for a while.
+
+    Parameters
+    ----------
+    optimizer : such as ``adam(0.01)``; its rate may be a schedule, which is then multiplied. One of your own needs a
+        state with the fields ``step`` and ``learning_rate``, and an update that uses the latter.
+    factor : in (0, 1).
+    patience : how many losses in a row may fail to beat the best one, 1 or more: at that many the rate falls, in this
+        very update, and the count begins anew.
+
+    Returns
+    -------
+    Optimizer(init, update), whose update takes the loss too: ``update(grads, state, params, value=loss)``. The state
+    is ``PlateauState(step, learning_rate, scale, best, waited, inner)``. :func:`gradient_descent` hands over the loss
+    of every step: with batches that is the batch's, whose noise asks for more patience.
+
+    Raises
+    ------
+    ShapeError : a factor outside (0, 1), a patience below 1; a loss that is not one number.
+    DTypeError : no optimiser, no number; an update without a value.
+
+    Notes
+    -----
+    A loss beats the best one, L, if it is below L − 10⁻⁴·|L|: optax's and torch's default where losses are positive;
+    where they are negative theirs takes some that are worse for better. NaN beats nothing. It acts as soon as
+    `patience` losses have failed, as optax; torch waits for one more, and acts in the step after. The best loss stays
+    when the rate falls. Costs a few scalar operations a step.
+
+    References
+    ----------
+    He, Zhang, Ren, Sun (2016), Deep residual learning for image recognition, section 3.4.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pillars.calculus import sgd
+    >>> optimizer = reduce_on_plateau(sgd(0.1), factor=0.5, patience=2)
+    >>> params = np.asarray([1.0])
+    >>> state = optimizer.init(params)
+    >>> for loss in (3.0, 2.0, 2.5, 2.0, 1.0):
+    ...     step = optimizer.update(np.asarray([0.0]), state, params, value=loss)
+    ...     state = step.state
+    ...     print(step.learning_rate)
+    0.1
+    0.1
+    0.1
+    0.05
+    0.05
+    """
+    if not isinstance(optimizer, Optimizer):
+        raise DTypeError(
+            f"reduce_on_plateau: optimizer is {optimizer!r}, expected an Optimizer such as pillars.calculus.sgd(0.01)."
+        )
+    factor = within("reduce_on_plateau", "factor", factor, 0.0, 1.0, above=True)
+    patience = count("reduce_on_plateau", "patience", patience, 1)
+    return Optimizer(PlateauInit(optimizer.init), PlateauUpdate(optimizer.update, factor, patience))
+
+
+def _loss(value: Any, home: Backend, dtype: Any) -> Any:
+    if value is None:
+        raise DTypeError(
+            "reduce_on_plateau: value is None, expected the loss. Call update(grads, state, params, value=loss)."
+        )
+    return one_number("reduce_on_plateau", value, home, dtype)
