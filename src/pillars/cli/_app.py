@@ -98,7 +98,9 @@ def _pillars(
 def bench(
     quick: Annotated[
         bool,
-        typer.Option("--quick", help="Fewer repeats and sizes: under half a minute; without, some two minutes."),
+        typer.Option(
+            "--quick", help="Fewer repeats and sizes: under half a minute; without, some two minutes."
+        ),
     ] = False,
     backends: Backends = None,
     data: Annotated[
