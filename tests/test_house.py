@@ -34,7 +34,8 @@ PROMISED = {
     "pillars.reduce": "Moments",
     "pillars.layers": "linear relu leaky_relu gelu silu tanh sigmoid",
     "pillars.calculus": (
-        "grad value_and_grad check_gradient mean_squared_error mean_absolute_error huber sgd adam gradient_descent "
+        "grad value_and_grad vjp jacobian hvp check_gradient mean_squared_error mean_absolute_error huber sgd adam "
+        "gradient_descent reduce_on_plateau LeastSquaresLoss "
         "Descent GradientCheck Optimizer Step"
     ),
     "pillars.probability": "softmax log_softmax logsumexp sigmoid log_sigmoid cross_entropy erf ndtr",

@@ -8,6 +8,8 @@ from pillars.calculus._clipping import Clipped, clip_by_global_norm
 from pillars.calculus._descent import gradient_descent
 from pillars.calculus._descent_plan import Metrics
 from pillars.calculus._descent_result import Descent, History
+from pillars.calculus._hvp import hvp
+from pillars.calculus._jacobian import jacobian
 from pillars.calculus._least_squares import LeastSquaresLoss, Quadratic
 from pillars.calculus._losses import huber, mean_absolute_error, mean_squared_error
 from pillars.calculus._monitors import EarlyStopping, LossMonitor, RisingState, RobustState, StoppingState
@@ -53,6 +55,8 @@ __all__ = [
     "grad",
     "gradient_descent",
     "huber",
+    "hvp",
+    "jacobian",
     "linear_warmup",
     "mean_absolute_error",
     "mean_squared_error",

@@ -27,7 +27,7 @@ from pillars.calculus._traced import TracedArray, escaped, strip
 from pillars.calculus._traced_backward import backward
 from pillars.calculus._traced_namespace import space_of
 
-__all__ = ["call", "grad", "value_and_grad", "vjp"]
+__all__ = ["call", "grad", "result_of", "value_and_grad", "vjp"]
 
 
 @procedure()
@@ -162,7 +162,7 @@ def vjp(f: Callable[..., Any], /, *args: Any) -> tuple[Any, Callable[[Any], tupl
         given.append(tree_unflatten(treedef, made))
     traced_out = call(trace, f, given, {})
     outputs, structure = tree_flatten(traced_out)
-    out = tree_unflatten(structure, [_own(trace, x) for x in outputs])
+    out = tree_unflatten(structure, [result_of(trace, x) for x in outputs])
     nodes = [x._node if type(x) is TracedArray and x._trace is trace else None for x in outputs]
 
     def pull(g: Any) -> tuple[Any, ...]:
@@ -178,7 +178,7 @@ def vjp(f: Callable[..., Any], /, *args: Any) -> tuple[Any, Callable[[Any], tupl
     return out, pull
 
 
-def _own(trace: Trace, x: Any) -> Any:
+def result_of(trace: Trace, x: Any) -> Any:
     """A result, in memory that the rules do not read."""
     if type(x) is TracedArray:
         if x._trace is not trace and not x._trace.open:

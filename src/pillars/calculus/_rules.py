@@ -34,9 +34,11 @@ class Rule:
     forward : ``(xp, *operands, **options) -> y``; None: the namespace's function of that name.
     infix : the operator's function, which every library's arrays take; None where there is none.
     elementwise : operands broadcast, and their cotangents are summed back to their shapes.
+    results : how many arrays the primitive gives. Of several, `g` and `y` are tuples, with None for a cotangent that
+        nothing asked for.
     """
 
-    __slots__ = ("elementwise", "forward", "infix", "keep", "keep_y", "name", "pulls", "variadic")
+    __slots__ = ("elementwise", "forward", "infix", "keep", "keep_y", "name", "pulls", "results", "variadic")
 
     def __init__(
         self,
@@ -48,6 +50,7 @@ class Rule:
         *,
         elementwise: bool,
         variadic: bool,
+        results: int,
     ) -> None:
         self.name = name
         self.pulls = pulls
@@ -59,6 +62,7 @@ class Rule:
         self.infix = infix
         self.elementwise = elementwise
         self.variadic = variadic
+        self.results = results
 
 
 RULES: dict[str, Rule] = {}
@@ -72,9 +76,12 @@ def rule(
     infix: Callable[..., Any] | None = None,
     elementwise: bool = False,
     variadic: bool = False,
+    results: int = 1,
 ) -> None:
     """Enter a rule. `keeps`: "y" the result, "a" "b" "c" the first, second, third operand ("a": all, if variadic)."""
-    RULES[name] = Rule(name, pulls, keeps, forward, infix, elementwise=elementwise, variadic=variadic)
+    RULES[name] = Rule(
+        name, pulls, keeps, forward, infix, elementwise=elementwise, variadic=variadic, results=results
+    )
 
 
 def _unary(name: str, pull: Pull, keeps: str = "", **more: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import string
 from typing import Any
 
 from pillars.calculus._rules import rule
@@ -50,15 +51,28 @@ rule(
 )
 
 
-def einsum_parts(subscripts: str, operands: tuple[Any, ...]) -> tuple[tuple[str, ...], str] | None:
-    """The labels of each operand and of the result; None for what the rule does not take (ellipsis, diagonals)."""
+def einsum_parts(subscripts: str, ndims: tuple[int, ...]) -> tuple[list[str], str] | None:
+    """The labels of each operand and of the result, an ellipsis spelled out; None for what fits no such operands."""
     left, arrow, out = subscripts.replace(" ", "").partition("->")
-    parts = tuple(left.split(","))
-    if "." in subscripts or len(parts) != len(operands) or any(len(set(part)) != len(part) for part in parts):
+    parts = left.split(",")
+    if len(parts) != len(ndims):
         return None
+    free = iter(sorted(set(string.ascii_letters) - set(subscripts)))
+    extra = [
+        n - len(part.replace("...", "")) if "..." in part else 0 for part, n in zip(parts, ndims, strict=True)
+    ]
+    if min(extra, default=0) < 0:
+        return None
+    spare = [next(free) for _ in range(max(extra, default=0))]
+    # the axes under ellipses line up at their ends, as in broadcasting
+    parts = [
+        part.replace("...", "".join(spare[len(spare) - n :])) for part, n in zip(parts, extra, strict=True)
+    ]
     if not arrow:
-        out = "".join(label for label in sorted(set(left) - {","}) if left.count(label) == 1)
-    return parts, out
+        joined = "".join(parts)
+        once = [a for a in sorted(set(left) - {",", "."}) if joined.count(a) == 1]
+        return parts, "".join([*spare, *once])
+    return parts, out.replace("...", "".join(spare))
 
 
 def _forward_einsum(xp: Any, *operands: Any, parts: tuple[str, ...], out: str) -> Any:
@@ -85,3 +99,12 @@ def _pull_einsum(
 
 
 rule("einsum", _pull_einsum, keeps="a", forward=_forward_einsum, variadic=True)
+
+# of two vectors, whole; what a part of it is, is cut out of it
+rule(
+    "convolve",
+    lambda xp, g, y, a, b: xp.convolve(g, xp.flip(b), mode="valid"),
+    lambda xp, g, y, a, b: xp.convolve(g, xp.flip(a), mode="valid"),
+    keeps="ab",
+    forward=lambda xp, a, b: xp.convolve(a, b),
+)

@@ -8,7 +8,11 @@ from typing import Any
 
 from pillars._errors import CapabilityError
 
-__all__ = ["ClosedWayOut", "Node", "Trace"]
+__all__ = ["IN_PLACE", "ClosedWayOut", "Node", "Trace"]
+
+IN_PLACE = frozenset(
+    {"byteswap", "fill", "itemset", "partition", "put", "resize", "setfield", "setflags", "sort"}
+)
 
 _next_number = itertools.count(1).__next__
 _next_level = itertools.count(1).__next__

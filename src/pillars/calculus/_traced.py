@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from pillars._errors import CapabilityError
 from pillars.calculus._captured import freeze
 from pillars.calculus._rules import RULES, Rule
-from pillars.calculus._tape import ClosedWayOut, Node, Trace
+from pillars.calculus._tape import IN_PLACE, ClosedWayOut, Node, Trace
 
 __all__ = ["TracedArray", "apply", "apply_one", "apply_two", "escaped", "strip"]
 
@@ -257,9 +257,10 @@ class TracedArray(ClosedWayOut):
     __xor__, __rxor__ = _constant("__xor__"), _constant("__rxor__")
 
     def __divmod__(self, other: Any) -> Any:
-        raise self._trace.space.no_rule("divmod")
+        return self // other, self % other
 
-    __rdivmod__ = __divmod__
+    def __rdivmod__(self, other: Any) -> Any:
+        return other // self, other % self
 
     def __invert__(self) -> Any:
         return self._trace.space.constant(~strip(self))
@@ -291,6 +292,7 @@ class TracedArray(ClosedWayOut):
     any, all, argmax, argmin, argsort = (
         _method(name) for name in ("any", "all", "argmax", "argmin", "argsort")
     )
+    cumprod, nonzero, searchsorted = (_method(name) for name in ("cumprod", "nonzero", "searchsorted"))
     ravel, flatten, squeeze, swapaxes = (_method(name) for name in ("ravel", "ravel", "squeeze", "swapaxes"))
     repeat, take, diagonal, trace = (_method(name) for name in ("repeat", "take", "diagonal", "trace"))
     dot, conj, astype = (_method(name) for name in ("dot", "conj", "astype"))
@@ -303,6 +305,10 @@ class TracedArray(ClosedWayOut):
         """Axes in another order, reversed without one."""
         order = axes[0] if len(axes) == 1 else axes or None
         return self._trace.space.transpose(self, order)
+
+    def compress(self, condition: Any, axis: int | None = None) -> Any:
+        """The slices along an axis where the condition holds."""
+        return self._trace.space.compress(condition, self, axis=axis)
 
     def copy(self, order: str = "C") -> Any:
         """The array itself: nothing can write to it."""
@@ -326,4 +332,9 @@ class TracedArray(ClosedWayOut):
         space = self._trace.space
         if not hasattr(space.array_type, name):
             raise AttributeError(f"traced array has no attribute {name!r}")
+        if name in IN_PLACE:
+            raise CapabilityError(
+                f"grad: got the method {name}, which writes into the traced array, expected a new array: the old value "
+                f"may be needed by the gradient. Use the function of that name, or where, concatenate or stack."
+            )
         raise space.no_rule(f"the method {name}")

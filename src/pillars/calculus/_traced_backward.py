@@ -179,10 +179,10 @@ def _walk(trace: Trace, seeds: Sequence[tuple[Node, Any]], *, careful: bool) -> 
         kind = type(rule)
         if kind is Rule:
             saved = node.saved
-            if nested and space.wraps:
+            if nested and space.wraps and rule.results == 1:
                 saved, g = tuple(space.constant(x) for x in saved), space.constant(g)
-            if rule.variadic:
-                _variadic(walk, node, g, xp, saved)
+            if rule.variadic or rule.results > 1:
+                (_variadic if rule.variadic else _several)(walk, node, g, xp, saved)
                 continue
             for parent, pull in zip(node.parents, rule.pulls, strict=True):
                 if parent is not None:
@@ -207,6 +207,23 @@ def _variadic(walk: _Walk, node: Node, g: Any, xp: Any, saved: tuple[Any, ...]) 
         if parent is not None:
             d = pull(xp, g, y, operands, position, **node.options)
             walk.add(parent, walk.space.constant(d) if xp is walk.space else d, xp)
+
+
+def _several(walk: _Walk, node: Node, g: dict[int, Any], xp: Any, saved: tuple[Any, ...]) -> None:
+    """A primitive of several results, each of which may have a cotangent."""
+    [parent], rule, space = node.parents, node.rule, walk.space
+    given: tuple[Any, ...] = tuple(g.get(place) for place in range(rule.results))
+    y, a = saved
+    if xp is space or any(type(one) is TracedArray for one in given):
+        xp = space
+
+        def beside(x: Any) -> Any:
+            return x if x is None else space.constant(x)
+
+        given, y, a = tuple(map(beside, given)), y and tuple(map(beside, y)), beside(a)
+    d = rule.pulls[0](xp, given, y, a, **node.options)
+    if d is not None and parent is not None:
+        walk.add(parent, space.constant(d) if xp is space else d, xp)
 
 
 def _array(space: Any, g: Any, *, nested: bool) -> Any:

@@ -84,8 +84,10 @@ def _same(space: Any, x: Any, /) -> Any:
 
 
 @function()
-def where(space: Any, condition: Any, x: Any, y: Any, /) -> Any:
-    """Elements of `x` where the condition holds, else of `y`."""
+def where(space: Any, condition: Any, x: Any = None, y: Any = None, /) -> Any:
+    """Elements of `x` where the condition holds, else of `y`; of a condition alone, where it holds."""
+    if x is None and y is None:
+        return space.constant(space.base.where(strip(condition)))
     plain = space.frozen(condition, x, y)
     if type(x) is not TracedArray and type(y) is not TracedArray:
         return space.constant(space.base.where(plain, x, y))
@@ -137,14 +139,34 @@ def _reduction(name: str) -> Callable[..., Any]:
     rule = RULES[name]
 
     def reduce(
-        space: Any, x: Any, /, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False
+        space: Any,
+        x: Any,
+        /,
+        axis: Any = None,
+        dtype: Any = None,
+        out: None = None,
+        keepdims: bool = False,
+        initial: Any = None,
+        where: Any = None,
     ) -> Any:
         space.no_out(out)
         if dtype is not None:
             x = space.astype(x, dtype)
-        return reduce_by(rule, x, axis, keepdims)
+        if where is not None:
+            x, mask = _counted(space, x, where, 0.0)
+            if name == "mean":
+                number = space.base.sum(space.base.astype(mask, x.dtype), axis=axis, keepdims=keepdims)
+                return space.sum(x, axis=axis, keepdims=keepdims) / number
+        y = reduce_by(rule, x, axis, keepdims)
+        return y if initial is None else y + initial
 
     return reduce
+
+
+def _counted(space: Any, x: Any, where: Any, neutral: float) -> tuple[Any, Any]:
+    """`x` with what does not count replaced, and the mask."""
+    mask = space.base.broadcast_to(space.frozen(where, x), x.shape)
+    return space.where(mask, x, neutral), mask
 
 
 def reduce_by(rule: Any, x: Any, axis: Any, keepdims: bool, **more: Any) -> Any:
@@ -158,18 +180,31 @@ def reduce_by(rule: Any, x: Any, axis: Any, keepdims: bool, **more: Any) -> Any:
 FUNCTIONS["sum"], FUNCTIONS["mean"] = _reduction("sum"), _reduction("mean")
 
 
-@function("max", "amax")
-def max_(space: Any, x: Any, /, axis: Any = None, out: None = None, keepdims: bool = False) -> Any:
-    """The largest element; ties share the gradient evenly."""
-    space.no_out(out)
-    return reduce_by(RULES["max"], x, axis, keepdims)
+def _extreme(name: str, other: str, least: float) -> Callable[..., Any]:
+    rule = RULES[name]
+
+    def reduce(
+        space: Any,
+        x: Any,
+        /,
+        axis: Any = None,
+        out: None = None,
+        keepdims: bool = False,
+        initial: Any = None,
+        where: Any = None,
+    ) -> Any:
+        """The largest, or smallest, element; ties share the gradient evenly."""
+        space.no_out(out)
+        if where is not None:
+            x, _ = _counted(space, x, where, least)
+        y = reduce_by(rule, x, axis, keepdims)
+        return y if initial is None else getattr(space, other)(y, initial)
+
+    return reduce
 
 
-@function("min", "amin")
-def min_(space: Any, x: Any, /, axis: Any = None, out: None = None, keepdims: bool = False) -> Any:
-    """The smallest element; ties share the gradient evenly."""
-    space.no_out(out)
-    return reduce_by(RULES["min"], x, axis, keepdims)
+function("max", "amax")(_extreme("max", "maximum", -float("inf")))
+function("min", "amin")(_extreme("min", "minimum", float("inf")))
 
 
 @function()
@@ -199,11 +234,22 @@ def std(space: Any, x: Any, /, *args: Any, **options: Any) -> Any:
 
 @function()
 def prod(
-    space: Any, x: Any, /, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False
+    space: Any,
+    x: Any,
+    /,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = None,
 ) -> Any:
     """The product, by halves: right at zeros, and in every order of derivative."""
     space.no_out(out)
     x = x if dtype is None else space.astype(x, dtype)
+    x = x if where is None else _counted(space, x, where, 1.0)[0]
+    if initial is not None:
+        return space.prod(x, axis=axis, keepdims=keepdims) * initial
     shape, axes = x.shape, axes_of(axis, x.ndim)
     rest = tuple(i for i in range(len(shape)) if i not in axes)
     x = space.reshape(space.permute_dims(x, axes + rest), (-1, *(shape[i] for i in rest)))

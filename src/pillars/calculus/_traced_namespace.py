@@ -12,52 +12,34 @@ from typing import Any
 from pillars._errors import BackendError, CapabilityError, DTypeError
 from pillars.backends import backend as backend_named
 from pillars.backends import dtype_kind
-from pillars.calculus import _rules_linalg, _rules_reduce, _rules_shape, _traced_moves, _traced_products  # noqa: F401 - they fill tables
+from pillars.calculus import (  # noqa: F401 - they fill tables
+    _rules_linalg,
+    _rules_matrix,
+    _rules_reduce,
+    _rules_shape,
+    _traced_matrix,
+    _traced_moves,
+    _traced_numpy,
+    _traced_order,
+    _traced_pieces,
+    _traced_products,
+    _traced_statistics,
+)
 from pillars.calculus._captured import freeze
 from pillars.calculus._rules import RULES
 from pillars.calculus._tape import Trace
 from pillars.calculus._traced import TracedArray, apply, apply_one, strip
 from pillars.calculus._traced_functions import FUNCTIONS, LINALG
-
-__all__ = ["CONSTANTS", "TracedNamespace", "space_of"]
-
-# what has no derivative: computed on the plain values
-CONSTANTS = frozenset(
-    """
-    all allclose any argmax argmin argsort argwhere around array_equal can_cast ceil count_nonzero
-    empty_like equal finfo fix flatnonzero floor floor_divide greater greater_equal iinfo
-    isclose iscomplexobj isdtype isfinite isinf isnan isneginf isposinf isrealobj less less_equal
-    logical_and logical_not logical_or logical_xor nanargmax nanargmin ndim nonzero not_equal ones_like
-    result_type rint round searchsorted shape sign signbit size trunc zeros_like
-    """.split()  # noqa: SIM905 - a hundred names, one a line, would be three screens
+from pillars.calculus._traced_names import (
+    ACCUMULATIONS,
+    CONSTANTS,
+    INSTEAD,
+    OTHERWISE,
+    REDUCTIONS,
+    UFUNC_NAMES,
 )
 
-_UFUNC_NAMES = {
-    "absolute": "abs",
-    "fabs": "abs",
-    "arccos": "acos",
-    "arccosh": "acosh",
-    "arcsin": "asin",
-    "arcsinh": "asinh",
-    "arctan": "atan",
-    "arctan2": "atan2",
-    "arctanh": "atanh",
-    "conjugate": "conj",
-    "degrees": "rad2deg",
-    "float_power": "pow",
-    "mod": "remainder",
-    "power": "pow",
-    "radians": "deg2rad",
-    "true_divide": "divide",
-}
-_REDUCTIONS = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}
-_INSTEAD = {
-    "sort": "Sort the plain values with argsort, and pick with take_along_axis.",
-    "partition": "Order the plain values with argsort, and pick with take_along_axis.",
-    "median": "Order the plain values with argsort, and pick with take_along_axis.",
-    "svd": "Work with the singular values' functions that have rules (norms, products), or pass gradient= by hand.",
-}
-_OTHERWISE = "Write it with those, or pass the gradient by hand."
+__all__ = ["TracedNamespace", "space_of"]
 
 
 class TracedNamespace:
@@ -161,12 +143,11 @@ class TracedNamespace:
 
     def no_rule(self, what: str) -> CapabilityError:
         """The error for what cannot be differentiated."""
-        instead = _INSTEAD.get(what.rsplit(".", 1)[-1].rsplit(" ", 1)[-1], _OTHERWISE)
+        instead = INSTEAD.get(what.rsplit(".", 1)[-1].rsplit(" ", 1)[-1], OTHERWISE)
         return CapabilityError(
             f"grad: got {what} of a traced array, which has no derivative rule, expected a function that has one: "
-            "operators, indexing, the elementwise functions, sum mean max min prod var std cumsum, where clip maximum "
-            "minimum, matmul dot einsum tensordot outer, norms, and what reshapes, joins and picks. "
-            + instead
+            "operators, indexing, the elementwise functions, reductions, products, linalg, and what orders, reshapes, "
+            "joins and picks. " + instead
         )
 
     # creation and inspection, which differ from the backend's on traced arrays
@@ -193,7 +174,7 @@ class TracedNamespace:
             if direct is None:
                 direct = self.ufuncs[ufunc] = self._ufunc(ufunc)
             return direct(*inputs)
-        name = _UFUNC_NAMES.get(ufunc.__name__, ufunc.__name__)
+        name = UFUNC_NAMES.get(ufunc.__name__, ufunc.__name__)
         if options:
             options = dict(options)
             self.no_out(options.pop("out", None))
@@ -205,16 +186,19 @@ class TracedNamespace:
                 raise self.no_rule(name)
             y = getattr(self, name)(*inputs, **options)
             return y if dtype is None else self.astype(y, dtype)
-        if method == "reduce" and name in _REDUCTIONS:
+        if method in ("reduce", "accumulate"):
             options.setdefault("axis", 0)
-            return getattr(self, _REDUCTIONS[name])(*inputs, **options)
-        if method == "accumulate" and name == "add":
-            options.setdefault("axis", 0)
-            return self.cumsum(*inputs, **options)
+        if method == "reduce" and name in REDUCTIONS:
+            return getattr(self, REDUCTIONS[name])(*inputs, **options)
+        if method == "accumulate" and name in ACCUMULATIONS:
+            return getattr(self, ACCUMULATIONS[name])(*inputs, **options)
+        if method == "outer" and name in FUNCTIONS:
+            a, b = (self.asarray(x) for x in inputs)
+            return getattr(self, name)(self.reshape(a, (*a.shape, *(1,) * b.ndim)), b, **options)
         raise self.no_rule(f"{ufunc.__name__}.{method}")
 
     def _ufunc(self, ufunc: Any) -> Callable[..., Any]:
-        name = _UFUNC_NAMES.get(ufunc.__name__, ufunc.__name__)
+        name = UFUNC_NAMES.get(ufunc.__name__, ufunc.__name__)
         rule = RULES.get(name)
         if rule is not None and rule.elementwise and len(rule.pulls) == 1:
             return lambda x: apply_one(rule, x)

@@ -152,13 +152,52 @@ def _whole(record: Record, values: list[Any], trace: Any, space: TracedNamespace
         given = [
             x if type(x) is TracedArray else space.constant(n) for x, n in zip(given, normal, strict=True)
         ]
-        y, pullback = forward_and_pullback(record, given, needs)
+        y, pullback = _traceable(record, given, needs)
     else:
         home(record, plain)
         y, pullback = forward_and_pullback(record, plain, needs)
     if type(y) is space.array_type or type(y) is TracedArray:
         return TracedArray(y, Node(Whole(record.name), parents, pullback, {}, y.shape, y.dtype), trace)
     return _several(record, parents, y, pullback, trace)
+
+
+def _traceable(record: Record, values: list[Any], needs: Any) -> tuple[Any, Any]:
+    """Value and pullback on values of an outer trace: the rule, or where that cannot be traced the body's own."""
+    try:
+        y, by_rule = forward_and_pullback(record, values, needs)
+    except CapabilityError:
+        return _by_body(record, values, needs)
+
+    def pullback(g: Any) -> Any:
+        try:
+            return by_rule(g)
+        except CapabilityError:
+            return _by_body(record, values, needs)[1](g)
+
+    return y, pullback
+
+
+def _by_body(record: Record, values: list[Any], needs: Any) -> tuple[Any, Any]:
+    """The body's value, and the pullback that a trace of it gives."""
+    from pillars.calculus._reverse import vjp
+
+    wanted = [p.position for p, needed in zip(record.differentiable, needs, strict=True) if needed]
+    reference: Any = record.function.reference  # type: ignore[attr-defined]
+
+    def body(*xs: Any) -> Any:
+        filled = list(values)
+        for position, x in zip(wanted, xs, strict=True):
+            filled[position] = x
+        positional, options = _arguments(record, filled)
+        return reference(*positional, **options)
+
+    y, by_body = vjp(body, *(values[position] for position in wanted))
+
+    def pullback(g: Any) -> tuple[Any, ...]:
+        found = iter(by_body(g))
+        return tuple(next(found) if needed else None for needed in needs)
+
+    return y, pullback
 
 
 def _several(record: Record, parents: Any, y: Any, pullback: Any, trace: Any) -> Any:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import string
 from typing import Any
 
+from pillars._errors import ShapeError
 from pillars.calculus._rules import RULES
 from pillars.calculus._rules_linalg import einsum_parts
 from pillars.calculus._traced import apply, strip
 from pillars.calculus._traced_functions import FUNCTIONS, LINALG, axes_of, function, reduce_by
+from pillars.calculus._traced_matrix import singular_values
 
 __all__: list[str] = []
 
@@ -73,26 +76,53 @@ def tensordot(space: Any, a: Any, b: Any, /, axes: Any = 2) -> Any:
     return space.reshape(space.matmul(rows, columns), shape)
 
 
+def _letters(args: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
+    """einsum's other form, ``einsum(x, [0, 1], y, [1, 2], [0, 2])``, in words."""
+
+    def word(labels: Any) -> str:
+        return "".join("..." if i is ... else string.ascii_letters[i] for i in labels)
+
+    operands, labels = args[: len(args) // 2 * 2 : 2], args[1::2]
+    words = ",".join(word(each) for each in labels)
+    return (words + "->" + word(args[-1]) if len(args) % 2 else words), operands
+
+
+def _without_repeats(space: Any, x: Any, labels: str) -> tuple[Any, str]:
+    """The diagonal of every two axes with one label."""
+    for label in sorted(set(labels)):
+        while labels.count(label) > 1:
+            first = labels.index(label)
+            second = labels.index(label, first + 1)
+            x = space.diagonal(x, 0, first, second)
+            labels = labels[:first] + labels[first + 1 : second] + labels[second + 1 :] + label
+    return x, labels
+
+
 @function()
 def einsum(space: Any, subscripts: Any, /, *operands: Any, out: None = None, optimize: Any = False) -> Any:
-    """Einstein sums without ellipsis or repeated labels in one operand."""
+    """Einstein sums."""
     space.no_out(out)
-    found = einsum_parts(subscripts, operands) if isinstance(subscripts, str) else None
-    if found is None:
-        raise space.no_rule(f"einsum {subscripts!r} (an ellipsis, or a label twice in one operand)")
+    if not isinstance(subscripts, str):
+        subscripts, operands = _letters((subscripts, *operands))
     given = [space.operand(x, "einsum") for x in operands]
+    found = einsum_parts(subscripts, tuple(len(x.shape) for x in given))
+    if found is None or any(len(part) != len(x.shape) for part, x in zip(found[0], given, strict=True)):
+        shapes = ", ".join(str(tuple(x.shape)) for x in given)
+        raise ShapeError(
+            f"einsum: got {subscripts!r} and operands of shapes {shapes}, expected a label for every axis of each."
+        )
+    parts = list(found[0])
+    for i, labels in enumerate(parts):
+        given[i], parts[i] = _without_repeats(space, given[i], labels)
     lengths: dict[str, int] = {}
-    for labels, x in zip(found[0], given, strict=True):
-        for label, n in zip(labels, x.shape, strict=False):
+    for labels, x in zip(parts, given, strict=True):
+        for label, n in zip(labels, x.shape, strict=True):
             lengths[label] = n if lengths.get(label, 1) == 1 else lengths[label]
-    for i, (labels, x) in enumerate(zip(found[0], given, strict=True)):
-        if len(labels) == len(
-            x.shape
-        ):  # NumPy repeats axes of length 1; it says itself what else does not fit
-            given[i] = space.broadcast_to(
-                x, tuple(lengths[a] if n == 1 else n for a, n in zip(labels, x.shape, strict=True))
-            )
-    return apply(RULES["einsum"], tuple(given), {"parts": found[0], "out": found[1]})
+    for i, (labels, x) in enumerate(zip(parts, given, strict=True)):  # NumPy repeats axes of length 1
+        given[i] = space.broadcast_to(
+            x, tuple(lengths[a] if n == 1 else n for a, n in zip(labels, x.shape, strict=True))
+        )
+    return apply(RULES["einsum"], tuple(given), {"parts": tuple(parts), "out": found[1]})
 
 
 for _name in ("matmul", "outer", "vecdot", "tensordot"):
@@ -127,15 +157,20 @@ def vector_norm(
 
 @function(linalg=True)
 def matrix_norm(space: Any, x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:  # noqa: A002
-    """Frobenius, and the largest (or smallest) column or row sum."""
+    """Frobenius, the largest (or smallest) column or row sum, or singular values' largest, smallest, sum."""
     return _matrix_norm(space, x, (x.ndim - 2, x.ndim - 1), ord, keepdims)
 
 
 def _matrix_norm(space: Any, x: Any, axes: tuple[int, ...], order: Any, keepdims: bool) -> Any:
     if order in ("fro", None):
         return reduce_by(RULES["vector_norm"], x, axes, keepdims)
+    if order in (2, -2, "nuc"):
+        rest = tuple(i for i in range(x.ndim) if i not in axes)
+        sizes = singular_values(space, space.permute_dims(x, rest + axes))
+        y = space.sum(sizes, axis=-1) if order == "nuc" else sizes[..., 0 if order == 2 else -1]
+        return space.expand_dims(y, axis=axes) if keepdims else y
     if order not in (1, -1, float("inf"), -float("inf")):
-        raise space.no_rule(f"the matrix norm {order!r}, which takes singular values")
+        raise space.no_rule(f"the matrix norm {order!r}")
     along, over = axes if abs(order) == 1 else axes[::-1]
     sums = space.sum(space.abs(x), axis=along, keepdims=True)
     y = (space.max if order > 0 else space.min)(sums, axis=(along, over), keepdims=True)

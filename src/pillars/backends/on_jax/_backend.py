@@ -166,6 +166,17 @@ class JaxBackend(Backend):
         out, pullback = jax.vjp(f, *args)
         return out, pullback
 
+    def jvp(
+        self, f: Callable[..., Any], at: tuple[Any, ...], along: tuple[Any, ...], otherwise: Callable[[], Any]
+    ) -> Any:
+        """The change of `f` along a vector in forward mode; `otherwise` where a rule inside has no forward mode."""
+        try:
+            return jax.jvp(f, at, along)[1]
+        except TypeError as error:
+            if "custom_vjp" not in str(error):
+                raise
+            return otherwise()
+
     def vmap(
         self, f: Callable[..., Any], in_axes: int | Sequence[int | None] | None = 0, out_axes: int = 0
     ) -> Callable[..., Any]:

@@ -1,0 +1,33 @@
+"""Primitives of several results: one node that knows how, and a node for every result below it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pillars.calculus._rules import Rule
+from pillars.calculus._tape import Node
+from pillars.calculus._traced import TracedArray, escaped
+from pillars.calculus._traced_backward import PART
+
+__all__ = ["apply_several"]
+
+_NO_OPTIONS: dict[str, Any] = {}
+
+
+def apply_several(rule: Rule, x: TracedArray, options: dict[str, Any] = _NO_OPTIONS) -> tuple[Any, ...]:
+    """The primitive's results, recorded in the trace of its operand."""
+    trace, node = x._trace, x._node
+    if not trace.open:
+        escaped()
+    space = trace.space
+    assert rule.forward is not None
+    found = rule.forward(space if trace.nested else space.base, x._value, **options)
+    results = tuple(y if type(y) in (space.array_type, TracedArray) else space.base.asarray(y) for y in found)
+    if node is None:
+        return tuple(TracedArray(y, None, trace) for y in results)
+    saved = (results if rule.keep_y else None, x._value if rule.keep[0] else None)
+    top = Node(rule, (node,), saved, options, (), None)
+    return tuple(
+        TracedArray(y, Node(PART, (top,), None, {"place": place}, y.shape, y.dtype), trace)
+        for place, y in enumerate(results)
+    )
