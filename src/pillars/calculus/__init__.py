@@ -5,6 +5,7 @@ from __future__ import annotations
 from pillars.calculus._check_gradient import check_gradient
 from pillars.calculus._check_rows import CheckRow, GradientCheck
 from pillars.calculus._clipping import Clipped, clip_by_global_norm
+from pillars.calculus._curvature import Sharpness, sharpness
 from pillars.calculus._descent import gradient_descent
 from pillars.calculus._descent_plan import Metrics
 from pillars.calculus._descent_result import Descent, History
@@ -20,7 +21,9 @@ from pillars.calculus._schedules import (
     step_decay,
     warmup_cosine,
 )
+from pillars.calculus._stability import Preflight, StabilityLimit, preflight, stable_learning_rate
 from pillars.calculus._steps import AdamState, SgdState, Step
+from pillars.calculus._sweep import ImpliedSharpness, SweepRow, implied_sharpness, learning_rate_sweep
 
 __all__ = [
     "AdamState",
@@ -30,14 +33,19 @@ __all__ = [
     "EarlyStopping",
     "GradientCheck",
     "History",
+    "ImpliedSharpness",
     "LossMonitor",
     "Metrics",
     "Optimizer",
+    "Preflight",
     "RisingState",
     "RobustState",
     "SgdState",
+    "Sharpness",
+    "StabilityLimit",
     "Step",
     "StoppingState",
+    "SweepRow",
     "adam",
     "adamw",
     "check_gradient",
@@ -47,9 +55,14 @@ __all__ = [
     "exponential_decay",
     "grad",
     "gradient_descent",
+    "implied_sharpness",
+    "learning_rate_sweep",
     "linear_warmup",
     "mean_squared_error",
+    "preflight",
     "sgd",
+    "sharpness",
+    "stable_learning_rate",
     "step_decay",
     "value_and_grad",
     "vjp",

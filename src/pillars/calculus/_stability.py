@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from pillars._errors import CapabilityError
+from pillars._errors import CapabilityError, ShapeError
 from pillars.backends import procedure, tree_leaves, tree_map
 from pillars.calculus._curvature import Sharpness, Subject, subject, top
 from pillars.calculus._optimizers import Optimizer, sgd
@@ -51,7 +51,8 @@ class Preflight(NamedTuple):
         "diverges": beyond. Adam's steps grow its preconditioner with them: above its limit it oscillates, and is said
         to diverge only where its first steps do.
     limit : at the starting point.
-    ahead : the lowest limit on the way of the first 64 steps, which are rehearsed; 0 where the loss grew a thousandfold.
+    ahead : the lowest limit on the way of the first 64 steps, which are rehearsed; 0 where the loss grew a
+        thousandfold.
     learning_rate : what is compared with them; of a schedule the largest rate of its first 1000 steps.
     quadratic : whether the Hessian is the same a step away: then the limit is exact. False for Adam.
     advice : what to do.
@@ -158,6 +159,10 @@ def preflight(
     """
     given = subject("preflight", loss, params, data)
     found, vector = _limit("preflight", given, optimizer, rng)
+    if math.isnan(found.limit):
+        raise ShapeError(
+            "preflight: the loss, its gradient or its curvature is not finite at params. Start elsewhere."
+        )
     rate = _largest_rate(given, optimizer)
     adapts = optimizer.update.rule.preconditioned  # type: ignore[attr-defined]
     quadratic = not adapts and _is_quadratic(given, found.sharpness, vector)
@@ -170,7 +175,9 @@ def preflight(
         verdict = "diverges"
     else:
         verdict = "catapult"
-    return Preflight(verdict, found.limit, ahead, rate, quadratic, _advice(verdict, found, ahead, rate, quadratic))
+    return Preflight(
+        verdict, found.limit, ahead, rate, quadratic, _advice(verdict, found, ahead, rate, quadratic)
+    )
 
 
 def _rehearsed(given: Subject, optimizer: Optimizer, rng: Any) -> float:

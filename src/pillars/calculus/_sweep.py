@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from pillars._errors import DTypeError, ShapeError
@@ -84,14 +85,14 @@ def implied_sharpness(losses: Any, learning_rate: float, *, momentum: float = 0.
     rate = within("implied_sharpness", "learning_rate", learning_rate, 0.0, above=True)
     rule = Sgd(within("implied_sharpness", "momentum", momentum, 0.0, 1.0), False, 0.0)
     finite = _finite(losses)
-    rises = [after - before for before, after in zip(finite, finite[1:], strict=False)]
+    rises = [after - before for before, after in pairwise(finite)]
     count = 0
     while count < len(rises) and rises[-1 - count] > 0:
         count += 1
     if not count:
         return ImpliedSharpness(math.nan, math.nan, False, 0)
     rising = rises[len(rises) - count :]
-    factors = [after / before for before, after in zip(rising, rising[1:], strict=False)]
+    factors = [after / before for before, after in pairwise(rising)]
     alike = 0
     while alike < len(factors) and max(factors[-1 - alike :]) < _STEADY * min(factors[-1 - alike :]):
         alike += 1
