@@ -5,6 +5,7 @@ from __future__ import annotations
 from pillars.calculus._check_gradient import check_gradient
 from pillars.calculus._check_rows import CheckRow, GradientCheck
 from pillars.calculus._clipping import Clipped, clip_by_global_norm
+from pillars.calculus._curvature import Sharpness, sharpness
 from pillars.calculus._descent import gradient_descent
 from pillars.calculus._descent_plan import Metrics
 from pillars.calculus._descent_result import Descent, History
@@ -24,7 +25,9 @@ from pillars.calculus._schedules import (
     step_decay,
     warmup_cosine,
 )
+from pillars.calculus._stability import Preflight, StabilityLimit, preflight, stable_learning_rate
 from pillars.calculus._steps import AdamState, SgdState, Step
+from pillars.calculus._sweep import ImpliedSharpness, SweepRow, implied_sharpness, learning_rate_sweep
 
 __all__ = [
     "AdamState",
@@ -34,17 +37,22 @@ __all__ = [
     "EarlyStopping",
     "GradientCheck",
     "History",
+    "ImpliedSharpness",
     "LeastSquaresLoss",
     "LossMonitor",
     "Metrics",
     "Optimizer",
     "PlateauState",
+    "Preflight",
     "Quadratic",
     "RisingState",
     "RobustState",
     "SgdState",
+    "Sharpness",
+    "StabilityLimit",
     "Step",
     "StoppingState",
+    "SweepRow",
     "adam",
     "adamw",
     "check_gradient",
@@ -56,12 +64,17 @@ __all__ = [
     "gradient_descent",
     "huber",
     "hvp",
+    "implied_sharpness",
     "jacobian",
+    "learning_rate_sweep",
     "linear_warmup",
     "mean_absolute_error",
     "mean_squared_error",
+    "preflight",
     "reduce_on_plateau",
     "sgd",
+    "sharpness",
+    "stable_learning_rate",
     "step_decay",
     "value_and_grad",
     "vjp",

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol
 
+from pillars.backends import tree_leaves, tree_map
+
 __all__ = ["Adam", "AdamState", "AdamW", "Rule", "Sgd", "SgdState", "Step"]
 
 
@@ -80,6 +82,12 @@ class Rule(Protocol):
         """Curvature, and the rate's limit, of a quadratic whose error grows by `growth` a step; None: no formula."""
         ...
 
+    preconditioned: bool  # whether its limit follows from the curvature between `scale` on both sides
+
+    def stable(self, curvature: float) -> tuple[float, float, str]:
+        """The largest stable rate for that curvature, what it may sink to with small batches, and the formula."""
+        ...
+
 
 @dataclass(frozen=True)
 class Sgd:
@@ -89,6 +97,7 @@ class Sgd:
     nesterov: bool
     weight_decay: float
     state: ClassVar[type[Any]] = SgdState
+    preconditioned: ClassVar[bool] = False
 
     @property
     def slots(self) -> int:
@@ -143,6 +152,18 @@ class Sgd:
         curvature = (1 + beta + growth + beta / growth) / rate
         return curvature, 2 * (1 + beta) / curvature
 
+    def stable(self, curvature: float) -> tuple[float, float, str]:
+        """From the characteristic polynomial's root at −1; a decay adds to the curvature."""
+        beta, curved = self.momentum, curvature + self.weight_decay
+        most, formula = 2 * (1 + beta), "2(1+β)/λ" if beta else "2/λ"
+        if self.nesterov:
+            most, formula = (2 + 2 * beta) / (1 + 2 * beta), "(2+2β)/((1+2β)λ)"
+        if self.weight_decay:
+            formula = formula.replace("λ", "(λ+decay)")
+        if not curved > 0:
+            return (math.inf, math.inf, formula) if curved <= 0 else (curved, curved, formula)
+        return most / curved, min(most, 2 * (1 - beta)) / curved, formula
+
 
 @dataclass(frozen=True)
 class Adam:
@@ -152,6 +173,7 @@ class Adam:
     beta2: float
     epsilon: float
     state: ClassVar[type[Any]] = AdamState
+    preconditioned: ClassVar[bool] = True
     slots: ClassVar[int] = 2
 
     def scalars(self, step: Any, rate: Any, expm1: Callable[[Any], Any]) -> tuple[Any, ...]:
@@ -193,6 +215,27 @@ class Adam:
     def implied(self, growth: Any, rate: Any) -> None:
         """The preconditioner changes along the way: the growth alone tells no curvature."""
         return
+
+    def scale(self, xp: Any, second: Any, step: int) -> Any:
+        """P^(−1/2), P = √v̂ + ε, of the second moment after so many steps; next to nothing counts as a thousandth."""
+        correction = 1 - self.beta2**step
+        leaves = tree_leaves(second)
+        size = sum(math.prod(leaf.shape) for leaf in leaves)
+        mean = math.sqrt(sum(float(xp.sum(leaf)) for leaf in leaves) / size / correction)
+
+        def inverse_root(v: Any) -> Any:
+            root = xp.sqrt(v / correction)
+            return 1.0 / xp.sqrt(xp.maximum(root, xp.full_like(root, 1e-3 * mean)) + self.epsilon)
+
+        return tree_map(inverse_root, second)
+
+    def stable(self, curvature: float) -> tuple[float, float, str]:
+        """Its first moment is a heavy ball whose rate is 1 − β₁ times as large."""
+        formula = "2(1+β₁)/((1−β₁)λ_P)"
+        if not curvature > 0:
+            return (math.inf, math.inf, formula) if curvature <= 0 else (curvature, curvature, formula)
+        most = 2 * (1 + self.beta1) / ((1 - self.beta1) * curvature)
+        return most, 2 / curvature, formula
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,133 @@
+"""Products with a loss's Hessian, and its largest eigenvalue."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from pillars._errors import CapabilityError
+from pillars.backends import Backend, procedure, tree_leaves, tree_map
+from pillars.calculus._hvp import hvp
+from pillars.calculus._parameters import home_of, start, with_data
+from pillars.linalg import Lanczos, lanczos
+
+__all__ = ["Sharpness", "Subject", "sharpness", "subject", "top"]
+
+_MOST = 300  # products: what has not converged then says so by its residual
+_TOLERANCE = {"float32": 1e-4, "float64": 1e-7}  # of the residual; the eigenvalue is off by about its square
+
+Tree = Any
+
+
+class Sharpness(NamedTuple):
+    """The largest eigenvalue of a loss's Hessian.
+
+    Attributes
+    ----------
+    value : float; negative where the loss curves downwards in every direction.
+    residual : ‖H·v − λ·v‖ for the unit vector v that belongs to it: an eigenvalue lies within it.
+    """
+
+    value: float
+    residual: float
+
+
+class Subject(NamedTuple):
+    """A loss at a point: everything that a verdict on it asks for."""
+
+    home: Backend
+    params: Tree
+    value: Callable[[Tree], Any]  # the loss, at any parameters
+    gradient: Callable[[Tree], Tree]  # at any parameters
+    product: Callable[[Tree, Tree], Tree]  # (parameters, v) -> H·v
+
+
+def subject(where: str, loss: Callable[..., Any], params: Any, data: tuple[Any, ...]) -> Subject:
+    """The loss on its data, its gradient and Hessian products, compiled where the library compiles."""
+    home = home_of(where, params, data)
+    params = start(where, params, data, home)
+    data = with_data(where, params, data, home)
+    if home.in_trace() or any(home.is_tracer(type(x)) for x in tree_leaves((params, data))):
+        raise CapabilityError(
+            f"{where}: got arrays inside jit, vmap or grad, expected numbers: it decides by them when it is done. "
+            "Call it outside."
+        )
+
+    def value(p: Tree) -> Any:
+        return loss(p, *data)
+
+    gradient = home.jit(home.grad(value))
+    return Subject(home, params, home.jit(value), gradient, _product(home, value, gradient))
+
+
+def _product(
+    home: Backend, value: Callable[[Tree], Any], gradient: Callable[[Tree], Tree]
+) -> Callable[[Tree, Tree], Tree]:
+    compiled = home.jit(lambda p, v: hvp(value, p, v))
+    # arithmetic on 0-d arrays leaves scalars on NumPy
+    return lambda p, v: home.as_arrays(compiled(home.as_arrays(p), home.as_arrays(v)))
+
+
+def top(
+    given: Subject, scale: Tree = None, *, params: Tree = None, rng: Any = 0, tolerance: float | None = None
+) -> Lanczos:
+    """Ritz pairs of S·H·S, S the diagonal `scale` (None: 1), until the largest is known."""
+    at = given.params if params is None else params
+
+    def matvec(v: Tree) -> Tree:
+        if scale is None:
+            return given.product(at, v)
+        return tree_map(lambda s, w: s * w, scale, given.product(at, tree_map(lambda s, w: s * w, scale, v)))
+
+    leaves = tree_leaves(at)
+    n = sum(math.prod(leaf.shape) for leaf in leaves)
+    close = _TOLERANCE.get(str(leaves[0].dtype), 1e-4) if tolerance is None else tolerance
+    return lanczos(matvec, at, steps=min(n, _MOST), rng=rng, tolerance=close)
+
+
+@procedure(
+    unsupported=dict.fromkeys(
+        ("jit", "vmap", "grad"), "it decides by the numbers when it is done: call it outside"
+    )
+)
+def sharpness(loss: Callable[..., Any], params: Any, *data: Any, rng: Any = 0) -> Sharpness:
+    r"""The largest eigenvalue of a loss's Hessian, by Hessian products and Lanczos' method.
+
+    Parameters
+    ----------
+    loss : ``loss(params, *data) -> 0-d``, twice differentiable at `params`.
+    params : floating array, float, or tree of them: n numbers in all.
+    data : arrays and trees of arrays, handed to `loss` as they are.
+    rng : int, key, NumPy Generator or None: Lanczos' start.
+
+    Returns
+    -------
+    Sharpness(value, residual), floats.
+
+    Raises
+    ------
+    As :func:`gradient_descent` for what the loss and the parameters must be. CapabilityError : inside jit, vmap or
+    grad, or a loss that cannot be differentiated twice.
+
+    Notes
+    -----
+    Cost: at most min(n, 300) Hessian products, some tens for most losses, each about two gradients; memory as many
+    vectors of n. On plain gradient descent the loss falls steadily only while the learning rate is below 2/λ: see
+    :func:`stable_learning_rate`.
+
+    References
+    ----------
+    Cohen, Kaur, Li, Kolter, Talwalkar (2021), Gradient descent on neural networks typically occurs at the edge of
+    stability. Pearlmutter (1994), Fast exact multiplication by the Hessian.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x, y = np.asarray([1.0, 2.0, 3.0, 4.0, 5.0]), np.asarray([2.1, 3.9, 6.2, 7.8, 10.1])
+    >>> found = sharpness(lambda w, x, y: np.mean((w * x - y) ** 2), 0.0, x, y)
+    >>> round(found.value, 9)
+    22.0
+    """
+    found = top(subject("sharpness", loss, params, data), rng=rng)
+    return Sharpness(float(found.eigenvalues[-1]), float(found.residuals[-1]))

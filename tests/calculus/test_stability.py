@@ -1,0 +1,223 @@
+"""Sharpness and verdicts: closed forms, dense Hessians, and what runs then do."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from calculus._problems import Problem, problems
+from pillars import CapabilityError, DTypeError, ShapeError
+from pillars.backends import available, backend
+from pillars.calculus import (
+    adam,
+    adamw,
+    constant,
+    gradient_descent,
+    linear_warmup,
+    preflight,
+    sgd,
+    sharpness,
+    stable_learning_rate,
+    warmup_cosine,
+)
+from pillars.calculus._optimizers import Optimizer
+
+X, Y = np.asarray([1.0, 2.0, 3.0, 4.0, 5.0]), np.asarray([2.1, 3.9, 6.2, 7.8, 10.1])
+EVERYWHERE = pytest.mark.parametrize("name", [name for name, state in available().items() if state.usable])
+OPTIMIZERS: dict[str, Any] = {
+    "plain": sgd,
+    "heavy ball": lambda rate: sgd(rate, momentum=0.9),
+    "Nesterov": lambda rate: sgd(rate, momentum=0.9, nesterov=True),
+    "decay": lambda rate: sgd(rate, weight_decay=0.5),
+}
+
+
+def line(w: Any, x: Any, y: Any) -> Any:
+    return np.mean((w * x - y) ** 2)
+
+
+def bowl(p: Any, a: Any) -> Any:
+    return 0.5 * (p * a * p).sum()
+
+
+@EVERYWHERE
+def test_the_worked_example(name: str) -> None:
+    """Curvature 22, limit 0.0909: 0.1 diverges although its loss after 50 steps is finite."""
+    home = backend(name)
+
+    def loss(w: Any, x: Any, y: Any) -> Any:
+        return ((w * x - y) ** 2).mean()
+
+    x, y, start = (home.asarray(part) for part in (X, Y, np.asarray(0.0)))
+    rtol = 1e-6 if x.dtype == np.float64 else 1e-4
+    assert sharpness(loss, start, x, y).value == pytest.approx(22.0, rel=rtol)
+    assert stable_learning_rate(loss, start, x, y).limit == pytest.approx(2 / 22, rel=rtol)
+    found = preflight(loss, start, x, y, optimizer=sgd(0.1))
+    assert (found.verdict, found.quadratic) == ("diverges", True)
+    assert found.learning_rate == pytest.approx(0.1)
+    assert "Use at most 0.082" in found.advice
+    run = gradient_descent(loss, start, x, y, optimizer=sgd(0.1), steps=50)
+    assert run.status == "diverged"
+    assert math.isfinite(float(run.loss))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_sharpness_is_the_dense_hessians(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    x, y = draw.standard_normal((30, 6)), draw.integers(0, 2, 30).astype(float)
+    p = draw.standard_normal(6)
+
+    def loss(p: Any, x: Any, y: Any) -> Any:
+        z = x @ p
+        return np.mean(np.log1p(np.exp(-np.abs(z))) + np.maximum(z, 0) - y * z)
+
+    s = 1 / (1 + np.exp(-x @ p))
+    hessian = (x * (s * (1 - s))[:, None]).T @ x / 30
+    found = sharpness(loss, p, x, y)
+    assert found.value == pytest.approx(np.linalg.eigvalsh(hessian)[-1], rel=1e-6)
+    assert found.value <= np.linalg.eigvalsh(x.T @ x / 30)[-1] / 4  # the logistic Hessian's bound
+    assert 0 <= found.residual <= 1e-6 * found.value
+
+
+def test_curvature_downwards_alone_has_no_limit() -> None:
+    found = stable_learning_rate(lambda p: -(p**2).sum(), np.ones(3))
+    assert found.sharpness.value == pytest.approx(-2.0, rel=1e-6)
+    assert found.limit == math.inf
+    verdict = preflight(lambda p: -(p**2).sum(), np.ones(3), optimizer=sgd(1.0))
+    assert "curves upwards nowhere" in verdict.advice
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "limit", "low", "formula"),
+    [
+        (sgd(1.0), 2 / 5, 2 / 5, "2/λ"),
+        (sgd(1.0, momentum=0.8), 3.6 / 5, 0.4 / 5, "2(1+β)/λ"),
+        (sgd(1.0, momentum=0.8, nesterov=True), 3.6 / (2.6 * 5), 0.4 / 5, "(2+2β)/((1+2β)λ)"),
+        (sgd(1.0, weight_decay=3.0), 2 / 8, 2 / 8, "2/(λ+decay)"),
+        (adam(1.0), 38 / 5, 2 / 5, "2(1+β₁)/((1−β₁)λ_P)"),
+        (adamw(1.0, weight_decay=0.1), 38 / 5, 2 / 5, "2(1+β₁)/((1−β₁)λ_P)"),
+    ],
+)
+def test_limits_are_their_formulas(optimizer: Optimizer, limit: float, low: float, formula: str) -> None:
+    # where the gradient is ±1 everywhere, Adam's preconditioner is 1
+    a = np.asarray([5.0, 1.0, 0.5])
+    found = stable_learning_rate(bowl, 1 / a, a, optimizer=optimizer)
+    assert found.limit == pytest.approx(limit, rel=1e-6)
+    assert found.low == pytest.approx(low, rel=1e-6)
+    assert found.formula == formula
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_on_quadratics_the_verdict_is_right_two_percent_from_the_limit(name: str) -> None:
+    """Every time: 40 condition numbers and scales."""
+    make = OPTIMIZERS[name]
+    for problem in (one for one in problems(160, seed=1) if one.kind == "quadratic"):
+        limit = stable_learning_rate(problem.loss, problem.params, *problem.data, optimizer=make(1.0)).limit
+        for part, expected in ((0.98, "stable"), (1.02, "diverges")):
+            optimizer = make(part * limit)
+            found = preflight(problem.loss, problem.params, *problem.data, optimizer=optimizer)
+            run = gradient_descent(
+                problem.loss, problem.params, *problem.data, optimizer=optimizer, steps=500
+            )
+            grew = run.status in ("diverged", "nonfinite")
+            assert found.quadratic
+            assert found.verdict == expected, (problem.seed, part, found)
+            assert grew == (expected == "diverges"), (problem.seed, part, run.status)
+
+
+def test_stable_runs_do_not_diverge_and_far_above_the_limit_nothing_is_called_stable() -> None:
+    """The whole table, with more problems, is bench/stability.py's."""
+    names = list(OPTIMIZERS)[:3]
+    wrong, stable = [], 0
+    for problem in problems(48, seed=2):
+        make = OPTIMIZERS[names[problem.seed // 4 % 3]]
+        start: Any = (problem.loss, problem.params, *problem.data)
+        limit = stable_learning_rate(*start, optimizer=make(1.0)).limit
+        if preflight(*start, optimizer=make(0.9 * limit)).verdict == "stable":
+            stable += 1
+            run = gradient_descent(*start, optimizer=make(0.9 * limit), steps=500)
+            wrong += [problem.seed] if run.status in ("diverged", "nonfinite") else []
+        assert preflight(*start, optimizer=make(3 * limit)).verdict != "stable", problem.seed
+    assert stable > 24
+    assert len(wrong) <= 0.02 * 48, wrong
+
+
+def test_schedules_count_by_their_largest_rate() -> None:
+    a = np.asarray([1.0, 0.5])
+    for optimizer, rate in (
+        (sgd(constant(0.5)), 0.5),
+        (sgd(linear_warmup(1.5, 10)), 1.5),
+        (sgd(warmup_cosine(1.75, 5, 100)), 1.75),
+    ):
+        found = preflight(bowl, np.ones(2), a, optimizer=optimizer)
+        assert found.learning_rate == pytest.approx(rate, rel=1e-6)
+        assert found.verdict == "stable"
+    assert preflight(bowl, np.ones(2), a, optimizer=sgd(warmup_cosine(2.1, 5, 100))).verdict == "diverges"
+
+
+def test_adams_verdicts() -> None:
+    a = np.asarray([5.0, 1.0, 0.5])
+    found = preflight(bowl, 1 / a, a, optimizer=adam(0.01))
+    assert (found.verdict, found.quadratic) == ("stable", False)
+    assert preflight(bowl, 1 / a, a, optimizer=adam(10.0)).verdict in ("catapult", "diverges")
+
+
+@EVERYWHERE
+def test_float32_and_trees(name: str) -> None:
+    home = backend(name)
+    given = {"a": home.asarray(np.ones(3, "float32")), "b": [home.asarray(np.ones((2, 2), "float32"))]}
+    found = sharpness(lambda p: 2 * (p["a"] ** 2).sum() + 0.5 * (p["b"][0] ** 2).sum(), given)
+    assert found.value == pytest.approx(4.0, rel=1e-4)
+
+
+class Other:
+    """An optimizer that is nobody's."""
+
+    init = staticmethod(lambda params: None)
+    update = staticmethod(lambda grads, state, params: None)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "said"),
+    [
+        (lambda: sharpness(lambda p: p, np.ones(2)), ShapeError, "0-d|one number|scalar"),
+        (lambda: sharpness(lambda p: p.sum(), np.ones(2, int)), DTypeError, "float"),
+        (
+            lambda: stable_learning_rate(bowl, np.ones(2), np.ones(2), optimizer=Other()),
+            CapabilityError,
+            "no formula",
+        ),
+        (
+            lambda: preflight(bowl, np.ones(2), np.ones(2), optimizer=0.1),
+            CapabilityError,
+            "expected one of pillars",
+        ),
+    ],
+)
+def test_refusals(call: Any, error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=said):
+        call()
+
+
+def test_a_loss_that_is_not_finite_is_nan_not_a_verdict() -> None:
+    found = sharpness(lambda p: (p * np.nan).sum() ** 2, np.ones(2))
+    assert math.isnan(found.value)
+    with pytest.raises(ShapeError, match="not finite"):
+        preflight(lambda p: (p * np.nan).sum() ** 2, np.ones(2), optimizer=sgd(0.1))
+
+
+def test_inside_jit_it_is_refused() -> None:
+    jax = pytest.importorskip("jax")
+    home = backend("jax")
+    with pytest.raises(CapabilityError, match="Call it outside"):
+        jax.jit(lambda p: sharpness(lambda q: (q**2).sum(), p).value)(home.asarray(np.ones(2)))
+
+
+def test_predictions_do_not_change_what_they_look_at() -> None:
+    problem: Problem = next(iter(problems(4)))
+    kept = problem.params.copy()
+    preflight(problem.loss, problem.params, *problem.data, optimizer=sgd(0.1))
+    np.testing.assert_array_equal(problem.params, kept)
