@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import reduce
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -57,6 +58,7 @@ class Quadratic(NamedTuple):
         return xp.astype(self.slope + 2 * (self.matrix @ (w - self.center)), w.dtype)
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class LeastSquaresLoss:
     r"""The mean squared error of a linear model, which says that it is quadratic.
 
@@ -107,10 +109,13 @@ class LeastSquaresLoss:
     array([0.9 , 2.15])
     """
 
-    __slots__ = ("x", "y")
+    x: Any
+    y: Any
 
-    def __init__(self, x: Any, y: Any) -> None:
-        self.x, self.y = _pair(x, y)
+    def __post_init__(self) -> None:
+        x, y = _pair(self.x, self.y)
+        object.__setattr__(self, "x", x)
+        object.__setattr__(self, "y", y)
         if self.x.ndim != 2 or self.y.ndim not in (1, 2) or self.y.shape[0] != self.x.shape[0]:
             raise ShapeError(
                 f"LeastSquaresLoss: x has shape {tuple(self.x.shape)} and y {tuple(self.y.shape)}, expected (n, d) and "
