@@ -11,7 +11,7 @@ import pytest
 import pillars
 from contracts._variants import Variant
 from pillars import BackendError, DTypeError, ShapeError
-from pillars.backends import Draw, backend
+from pillars.backends import Draw, backend, fingerprint
 from pillars.calculus import (
     LeastSquaresLoss,
     adam,
@@ -252,6 +252,27 @@ def test_equal_where_their_arrays_are(draw: Draw) -> None:
     before = float(loss(np.ones(5)))
     x[0, 0] += 1  # arrays are kept, not copied
     assert float(loss(np.ones(5))) != before
+
+
+def test_compiled_programs_know_it_by_its_arrays(draw: Draw) -> None:
+    x, y = problem(draw)
+    loss = LeastSquaresLoss(x, y)
+    assert fingerprint(loss) is None  # these may be refilled
+    with pytest.raises(AttributeError):
+        loss.y = y + 1  # type: ignore[misc]
+    jnp = pytest.importorskip("jax.numpy")
+    x, y = jnp.asarray(x), jnp.asarray(y)
+    assert fingerprint(LeastSquaresLoss(x, y)) == fingerprint(LeastSquaresLoss(x, y))
+    assert fingerprint(LeastSquaresLoss(x, y)) != fingerprint(LeastSquaresLoss(x, y + 1))
+    ends = [
+        float(
+            gradient_descent(
+                LeastSquaresLoss(x, y + shift), jnp.zeros(5, x.dtype), steps=5, gradient=lambda w: 0 * w
+            ).loss
+        )
+        for shift in (0.0, 1.0)
+    ]
+    assert np.allclose(ends, [np.mean(np.asarray(y) ** 2), np.mean((np.asarray(y) + 1) ** 2)], rtol=1e-5)
 
 
 def test_lists_and_integers_become_floats() -> None:
