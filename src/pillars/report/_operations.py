@@ -61,7 +61,9 @@ def operation_table(rows: Sequence[OperationRow], names: Sequence[str], level: i
         for name in names:
             cells += _cells(found.get(name), name == best, name in copied, name in beside, level)
         if len(names) > 1 and level < 4:
-            cells.append(Text(f"{best} {times(ratio)}", style="green") if best else Text("even", style="dim"))
+            alone = sum(row.steady is not None for row in found.values()) < 2
+            even = Text("" if alone else "even", style="dim")
+            cells.append(Text(f"{best} {times(ratio)}", style="green") if best else even)
         table.add_row(*cells)
     return table
 
