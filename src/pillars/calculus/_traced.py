@@ -223,7 +223,8 @@ class TracedArray(ClosedWayOut):
     device = property(lambda self: strip(self).device)
     itemsize = property(lambda self: strip(self).itemsize)
     nbytes = property(lambda self: strip(self).nbytes)
-    real = property(lambda self: self)
+    real = property(lambda self: self._trace.space.real(self))
+    imag = property(lambda self: self._trace.space.imag(self))
     T = property(lambda self: self._trace.space.transpose(self))
     mT = property(lambda self: self._trace.space.matrix_transpose(self))  # noqa: N815 - the standard's name
 

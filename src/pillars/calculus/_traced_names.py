@@ -45,8 +45,6 @@ REDUCTIONS = {
 ACCUMULATIONS = {"add": "cumsum", "multiply": "cumprod", "maximum": "running_max", "minimum": "running_min"}
 INSTEAD = {
     "lstsq": "Multiply by linalg.pinv, or solve the normal equations.",
-    "eig": "Of a symmetric matrix take eigh; else work with det, trace or solve.",
-    "eigvals": "Of a symmetric matrix take eigvalsh; else work with det, trace or solve.",
     "unique": "Order the plain values with argsort, and pick with take.",
     "insert": "Join the pieces with concatenate.",
     "piecewise": "Use where, or select.",
