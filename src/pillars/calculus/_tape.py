@@ -102,8 +102,15 @@ class ClosedWayOut:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         raise CapabilityError(
             "grad: got a traced array where a plain one is made of it (a list of traced arrays, ndarray.dot, np.array, "
-            "assignment into an array), expected array functions of it. Join traced arrays with stack or concatenate, "
-            "write x @ y, and build the result instead of assigning into it."
+            "assignment into an array, a masked or sparse array beside it), expected array functions of it. Join "
+            "traced arrays with stack or concatenate, write x @ y, build the result instead of assigning into it, and "
+            "fill what is masked."
+        )
+
+    def __reduce__(self) -> Any:
+        raise CapabilityError(
+            "grad: got a traced array to pickle (or to send to a process), expected plain arrays: its gradient would "
+            "end there. Return it from the differentiated function first."
         )
 
     def __dlpack__(self, **options: Any) -> Any:

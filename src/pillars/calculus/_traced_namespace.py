@@ -96,10 +96,7 @@ class TracedNamespace:
             if any(type(one) is TracedArray for one in x):
                 return self.stack([self.operand(one, name) for one in x])
             return self.constant(self.root.asarray(x))
-        if self.root.is_masked(x):
-            raise DTypeError(
-                f"{name}: got a masked array beside a traced one, expected a plain array. Fill it, or drop those rows."
-            )
+        self.no_subclass(x, name)
         if hasattr(x, "shape") and hasattr(x, "dtype"):
             raise BackendError(
                 f"{name}: got a {type(x).__module__.split('.')[0]} array beside a traced {self.root.name} one, "
@@ -122,10 +119,23 @@ class TracedNamespace:
         """A plain array that a rule keeps: a condition, or indices."""
         if type(x) is TracedArray:
             return strip(x)
+        self.no_subclass(x, "grad")
         if not hasattr(x, "dtype"):
             return self.root.asarray(x)
         trace = next((other._trace for other in beside if type(other) is TracedArray), self.constants)
         return freeze(trace, x)
+
+    def no_subclass(self, x: Any, name: str) -> None:
+        """Refuse arrays in which arithmetic means something else."""
+        if self.root.is_masked(x):
+            raise DTypeError(
+                f"{name}: got a masked array beside a traced one, expected a plain array. Fill it, or drop those rows."
+            )
+        if isinstance(x, self.array_type) and not self.root.owns(type(x)):
+            raise DTypeError(
+                f"{name}: got a {type(x).__name__} beside a traced array, expected a plain array: the subclass changes "
+                "what arithmetic means. Convert it with asarray."
+            )
 
     def floating(self, dtype: Any) -> bool:
         """Whether numbers of this dtype have derivatives."""
