@@ -476,6 +476,19 @@ def test_an_unknown_attribute_is_an_attribute_error() -> None:
     assert grad(lambda x: np.sum(x) * (1.0 + hasattr(x, "toarray")))(np.ones(2))[0] == 1.0
 
 
+@pytest.mark.parametrize(
+    "f",
+    [
+        array_api_strict.exp,
+        array_api_strict.sum,
+        lambda x: array_api_strict.sum(array_api_strict.where(x > 0, x, 0 * x)),
+    ],
+)
+def test_functions_of_a_library_that_does_not_dispatch_are_told_what_does(f: Any) -> None:
+    with pytest.raises(CapabilityError, match=r"strict's own on a traced array .*namespace\(x\)"):
+        grad(f)(array_api_strict.asarray([1.0, 2.0]))
+
+
 class Metres(np.ndarray):
     """A subclass, as units and matrices are."""
 

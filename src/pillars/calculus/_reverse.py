@@ -239,6 +239,14 @@ def call(trace: Trace, f: Callable[..., Any], args: Sequence[Any], options: dict
                 "array cannot hold a gradient. Use stack, concatenate or where."
             ).with_traceback(error.__traceback__) from None
         raise
+    except (AttributeError, TypeError) as error:
+        if trace.space.wraps and ("TracedArray" in str(error) or "traced array has no" in str(error)):
+            raise CapabilityError(
+                f"grad: got a function of {trace.space.root.name}'s own on a traced array ({error}), expected one that "
+                "lets other arrays take part. Use operators, methods (x.sum()), NumPy's functions (np.exp(x)), or "
+                "those of xp = pillars.backends.namespace(x)."
+            ).with_traceback(error.__traceback__) from None
+        raise
     finally:
         trace.open = False
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import operator
+from collections.abc import Callable
 from typing import Any
 
 from pillars._errors import CapabilityError
@@ -27,15 +28,17 @@ class Trace:
     space : the traced namespace of its backend.
     nested : whether a value inside has turned out to be traced by an outer trace.
     open : whether the differentiated function is still running.
+    reading : who is told of every operation, ``(name, operands, results, options, record) -> None``; None: nobody.
     """
 
-    __slots__ = ("level", "nested", "open", "space")
+    __slots__ = ("level", "nested", "open", "reading", "space")
 
     def __init__(self, space: Any, level: int | None = None) -> None:
         self.level = _next_level() if level is None else level
         self.space = space
         self.nested = False
         self.open = True
+        self.reading: Callable[..., None] | None = None
 
 
 class Node:
