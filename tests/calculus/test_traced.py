@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import gc
 import itertools
+import math
+import pickle
 import subprocess
 import sys
 import weakref
@@ -17,7 +19,7 @@ import pytest
 from pillars import BackendError, CapabilityError, DTypeError, ShapeError
 from pillars._typing import AnyArray, Array, Number
 from pillars.backends import Call, Draw, backend, namespace, operation
-from pillars.calculus import grad, value_and_grad, vjp
+from pillars.calculus import grad, jacobian, value_and_grad, vjp
 from pillars.calculus._traced import TracedArray
 from pillars.probability import log_softmax, logsumexp, softmax
 
@@ -434,13 +436,26 @@ REFUSED = {
     "unique": (lambda x: np.sum(np.unique(x)), "unique.*argsort"),
     "sort method": (lambda x: x.sort(), "method sort, which writes into"),
     "fill method": (lambda x: x.fill(1.0), "method fill, which writes into"),
-    "put": (lambda x: np.put(x, [0], 1.0), "got put"),
+    "put": (lambda x: np.put(x, [0], 1.0), "got put.*writes into an array"),
+    "put into": (lambda x: np.put(np.zeros(3), [0], x), "got put.*writes into an array"),
+    "copyto": (lambda x: np.copyto(np.zeros(3), x), "copyto.*writes into an array"),
+    "add.at": (lambda x: np.add.at(np.zeros(3), [0], x), "add.at"),
+    "pickle": (pickle.dumps, "pickle"),
+    "math": (lambda x: math.exp(x[0]), "a float"),
+    "builtin sum of floats": (math.fsum, "a float"),
+    "vectorize": (np.vectorize(lambda t: 2 * t), "stack"),
+    "masked operand": (lambda x: np.ma.masked_array([1.0, 2.0, 3.0], [1, 0, 0]) * x, "masked"),
     "svd": (lambda x: np.sum(np.linalg.svd(x[None, :])[1]), "full_matrices=False"),
     "qr": (lambda x: np.sum(np.linalg.qr(x[:, None], mode="complete")[1]), "'reduced'"),
     "lstsq": (lambda x: np.linalg.lstsq(np.eye(3), x)[0][0], "lstsq.*pinv"),
     "quantile method": (lambda x: np.quantile(x, 0.5, method="nearest"), "linear"),
     "quantile's share": (lambda x: np.quantile(np.ones(3), x[0] / 9), "plain numbers"),
-    "fft": (lambda x: np.sum(np.abs(np.fft.fft(x))), "fft"),
+    "complex sign": (lambda x: np.sum(np.abs(np.sign(x * 1j))), "sign of complex numbers"),
+    "complex cholesky": (
+        lambda x: np.abs(np.linalg.cholesky(x[:1, None] * (1 + 0j)))[0, 0],
+        "complex matrices",
+    ),
+    "polynomial": (lambda x: np.polyfit(x, x, 1)[0], "polyfit"),
     "ufunc": (lambda x: np.sum(np.frexp(x)[0]), "frexp"),
     "ufunc where": (lambda x: np.sum(np.exp(x, where=x > 0)), "options"),
     "order": (lambda x: np.sum(np.reshape(x, (3, 1), order="F")), "order"),
@@ -461,6 +476,23 @@ def test_an_unknown_attribute_is_an_attribute_error() -> None:
     assert grad(lambda x: np.sum(x) * (1.0 + hasattr(x, "toarray")))(np.ones(2))[0] == 1.0
 
 
+@pytest.mark.parametrize(
+    "f",
+    [
+        array_api_strict.exp,
+        array_api_strict.sum,
+        lambda x: array_api_strict.sum(array_api_strict.where(x > 0, x, 0 * x)),
+    ],
+)
+def test_functions_of_a_library_that_does_not_dispatch_are_told_what_does(f: Any) -> None:
+    with pytest.raises(CapabilityError, match=r"strict's own on a traced array .*namespace\(x\)"):
+        grad(f)(array_api_strict.asarray([1.0, 2.0]))
+
+
+class Metres(np.ndarray):
+    """A subclass, as units and matrices are."""
+
+
 def test_strangers_are_refused() -> None:
     x = np.ones(2)
     with pytest.raises(BackendError, match="array_api_strict"):
@@ -469,7 +501,18 @@ def test_strangers_are_refused() -> None:
         grad(lambda x, y: np.sum(x))(x, array_api_strict.ones(2))
     with pytest.raises(DTypeError, match="masked"):
         grad(lambda x: np.sum(x * np.ma.masked_array([1.0, 2.0], [True, False])))(x)
-    with pytest.raises(DTypeError, match="complex"):
+    masked = np.ma.masked_array([1.0, 2.0], [True, False])
+    for f in (
+        lambda x: np.sum(x[masked > 0]),
+        lambda x: np.sum(np.where(masked > 0, x, 0.0)),
+        lambda x: masked @ x,
+        lambda x: np.sum(np.concatenate([x, masked])),
+    ):
+        with pytest.raises(DTypeError, match=r"masked.*Fill it"):
+            grad(f)(x)
+    with pytest.raises(DTypeError, match=r"got a Metres beside a traced array.*asarray"):
+        grad(lambda x: np.sum(x @ np.eye(2).view(Metres)))(x)
+    with pytest.raises(DTypeError, match=r"returned dtype complex128.*take the real part"):
         grad(lambda x: np.sum(x * 1j))(x)
     with pytest.raises(TypeError):
         grad(lambda x: np.sum(x + "word"))(x)
@@ -751,6 +794,23 @@ def test_a_read_only_view_of_a_refilled_buffer(view: Any) -> None:
         return total
 
     np.testing.assert_array_equal(grad(loss)(np.ones(2)), [3.0, 3.0])
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_an_argument_that_is_refilled_during_the_call_is_noticed(which: int) -> None:
+    args, number = [np.ones((40, 3)), np.full((40, 3), 2.0)], itertools.count(5)
+
+    def loss(w: Any, x: Any) -> Any:
+        total = 0.0
+        for _ in range(2):
+            args[which][:] = next(number)
+            total = total + np.sum(w * x)
+        return total
+
+    with pytest.raises(CapabilityError, match=r"shape \(40, 3\) whose memory changed during the call"):
+        grad(loss)(*args)
+    with pytest.raises(CapabilityError, match="memory changed"):
+        jacobian(loss, *args)
 
 
 def test_arguments_are_not_copied() -> None:

@@ -16,7 +16,9 @@ import pytest
 from pillars.backends import backend, namespace
 from pillars.calculus import grad, vjp
 from pillars.calculus._rules import RULES
+from pillars.calculus._traced_fourier import FOURIER
 from pillars.calculus._traced_functions import FUNCTIONS, LINALG
+from pillars.calculus._traced_names import UFUNC_NAMES
 from traced_cases import MORE, Case
 
 INDEX = np.asarray([2, 0, 2, 1])
@@ -327,10 +329,33 @@ def test_every_rule_has_a_case() -> None:
     assert set(RULES) - {case.rule for case in CASES} == set()
 
 
+# what HIPS autograd 1.9 has rules for in numpy, numpy.linalg and numpy.fft (its own helpers left out)
+AUTOGRAD = """
+absolute add amax amin angle arccos arccosh arcsin arcsinh arctan arctan2 arctanh array_split astype atleast_1d
+atleast_2d atleast_3d broadcast_to clip concatenate conjugate cos cosh cross cumsum deg2rad degrees diag diagonal diff
+divide dot dsplit einsum exp exp2 expand_dims expm1 fabs fliplr flipud fmax fmin full gradient hsplit hypot imag inner
+kron linspace log log10 log1p log2 logaddexp logaddexp2 matmul max maximum mean min minimum moveaxis multiply nan_to_num
+negative outer pad partition power prod rad2deg radians ravel real real_if_close reciprocal remainder repeat reshape
+roll rollaxis rot90 sin sinc sinh sort split sqrt square squeeze std subtract sum swapaxes tan tanh tensordot tile trace
+transpose tril triu var vsplit where
+linalg.cholesky linalg.det linalg.eig linalg.eigh linalg.inv linalg.norm linalg.pinv linalg.slogdet linalg.solve
+linalg.svd fft.fft fft.fft2 fft.fftn fft.fftshift fft.ifft fft.ifft2 fft.ifftn fft.ifftshift fft.irfft fft.irfft2
+fft.irfftn fft.rfft fft.rfft2 fft.rfftn
+""".split()  # noqa: SIM905
+
+
+@pytest.mark.parametrize("name", AUTOGRAD)
+def test_what_autograd_differentiates_we_do(name: str) -> None:
+    part, _, last = name.rpartition(".")
+    known = {"linalg": LINALG, "fft": FOURIER, "": FUNCTIONS}[part]
+    assert UFUNC_NAMES.get(last, last) in known
+
+
 def test_every_function_has_a_case() -> None:
     cased = {case.name for case in CASES} | {ALIASES.get(name, name) for name in ALIASES} | set(ALIASES)
     assert set(FUNCTIONS) - cased == set()
     assert set(LINALG) - {case.name for case in CASES if case.linalg} == set()
+    assert set(FOURIER) - {case.name for case in CASES if case.fourier} == set()
 
 
 @pytest.mark.parametrize("case", NUMBERED)
@@ -359,7 +384,7 @@ def test_the_value_is_numpy_s(case: Case) -> None:
 
 
 def in_jax(case: Case, xp: Any) -> bool:
-    return case.jax and (case.linalg or case.name == "getitem" or hasattr(xp, case.name))
+    return case.jax and (case.linalg or case.fourier or case.name == "getitem" or hasattr(xp, case.name))
 
 
 @pytest.fixture(scope="module")
@@ -470,7 +495,7 @@ def test_the_dtype_is_the_primal_s(case: Case, dtype: str) -> None:
     if case.rule == "astype":
         pytest.skip("not applicable: the case is about dtypes")
     if dtype == "float16" and (case.linalg or not case.half):
-        pytest.skip("not applicable: NumPy's linalg has no half precision")
+        pytest.skip("not applicable: NumPy has no half precision of linalg and of complex numbers")
     if not case.narrow:
         pytest.skip("not applicable: the function is of float64 beside this case's own numbers")
     _, args = arguments(case)

@@ -18,7 +18,7 @@ from pillars.backends import (
     tree_unflatten,
 )
 from pillars.calculus import _traced_operations  # noqa: F401 - it registers the tracing array
-from pillars.calculus._captured import lending
+from pillars.calculus._captured import lending, unchanged
 from pillars.calculus._reverse import call, result_of
 from pillars.calculus._reverse_arguments import gradient_of, home_of, outside, parameter, parameter_leaves
 from pillars.calculus._tape import Trace
@@ -82,7 +82,7 @@ def jacobian(f: Callable[..., Any], x: Any, /, *args: Any, **options: Any) -> An
     others = [outside(trace, each, lent) for each in args]
     more = {key: outside(trace, option, lent) for key, option in options.items()}
     made = [parameter(trace, leaf, copy=False) for leaf in leaves]
-    with lending(lent):
+    with lending(lent), unchanged("jacobian", [*lent, *([] if trace.space.wraps else leaves)]):
         out = call(trace, f, [tree_unflatten(treedef, made), *others], more)
     outputs, structure = tree_flatten(out)
     paths = tree_paths(out)

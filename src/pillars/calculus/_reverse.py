@@ -9,7 +9,7 @@ from typing import Any
 from pillars._errors import CapabilityError, DTypeError, ShapeError
 from pillars.backends import dtype_kind, procedure, tree_flatten, tree_leaves, tree_unflatten
 from pillars.calculus import _traced_operations  # noqa: F401 - it registers the tracing array
-from pillars.calculus._captured import lending
+from pillars.calculus._captured import lending, unchanged
 from pillars.calculus._reverse_arguments import (
     cotangents_of,
     gradient_of,
@@ -58,14 +58,13 @@ def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..
     On NumPy and CuPy (``jax.grad`` on JAX): a few microseconds for every operation, and the memory of the intermediate
     values that the rules read; an operation with a hand-derived gradient runs its own kernel and counts as one.
     Other arguments arrive in `f` as read-only views (wrapped as constants on CuPy), so large data is not copied; a
-    writeable array taken from outside `f` is copied where its values are kept, as its owner may refill it. Do not
-    refill an argument's memory during the call.
+    writeable array taken from outside `f` is copied where its values are kept, as its owner may refill it. An argument
+    must not be refilled during the call; that is noticed (by some of its numbers) and refused.
 
     Comparisons inside `f` give plain arrays: the gradient is that of the branch taken. Conventions: abs′(0) = 0; ties
     in maximum, minimum, max, min and clip are shared evenly; sqrt′(0) = ∞; a branch that where, clip, maximum or max
     did not take has gradient 0 whatever its slope, so that ``where(x > 0, log(x), 0)`` has gradient 0 at 0 (JAX gives
-    NaN there); any other 0·∞ is NaN. Gradients of gradients
-    work, in any depth.
+    NaN there); any other 0·∞ is NaN. Complex numbers may occur on the way. Gradients of gradients work, in any depth.
 
     References
     ----------
@@ -209,7 +208,8 @@ def _value_and_grad(f: Callable[..., Any], argnums: int | Sequence[int], name: s
         for place, (leaves, treedef) in zip(places, parameters, strict=True):
             made.append([parameter(trace, leaf, copy=False) for leaf in leaves])
             given[place] = tree_unflatten(treedef, made[-1])
-        with lending(lent):
+        own = [leaf for leaves, _ in parameters for leaf in leaves] if not trace.space.wraps else []
+        with lending(lent), unchanged(name, [*lent, *own]):
             result = call(trace, f, given, more)
         value, node = value_of(name, trace, result)
         found = {}
@@ -237,6 +237,14 @@ def call(trace: Trace, f: Callable[..., Any], args: Sequence[Any], options: dict
             raise CapabilityError(
                 "grad: got a traced value assigned into an element of a plain array, expected a new array: a plain "
                 "array cannot hold a gradient. Use stack, concatenate or where."
+            ).with_traceback(error.__traceback__) from None
+        raise
+    except (AttributeError, TypeError) as error:
+        if trace.space.wraps and ("TracedArray" in str(error) or "traced array has no" in str(error)):
+            raise CapabilityError(
+                f"grad: got a function of {trace.space.root.name}'s own on a traced array ({error}), expected one that "
+                "lets other arrays take part. Use operators, methods (x.sum()), NumPy's functions (np.exp(x)), or "
+                "those of xp = pillars.backends.namespace(x)."
             ).with_traceback(error.__traceback__) from None
         raise
     finally:

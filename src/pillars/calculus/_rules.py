@@ -17,6 +17,8 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+from pillars.backends import dtype_kind
+
 __all__ = ["RULES", "Rule", "rule"]
 
 Pull = Callable[..., Any]
@@ -124,7 +126,16 @@ _unary("rad2deg", lambda xp, g, y, a: g * (180.0 / math.pi))
 # ------------------------------------------------------------------------------------------------------------- signs
 _unary("negative", lambda xp, g, y, a: -g, infix=operator.neg)
 _unary("positive", lambda xp, g, y, a: g, infix=operator.pos)
-_unary("abs", lambda xp, g, y, a: g * xp.sign(a), "a", infix=operator.abs)
+
+
+def _pull_abs(xp: Any, g: Any, y: Any, a: Any) -> Any:
+    if dtype_kind(a.dtype) != "complex":
+        return g * xp.sign(a)
+    size = xp.abs(a)
+    return g * (xp.conj(a) / xp.where(size == 0, xp.ones_like(size), size))
+
+
+_unary("abs", _pull_abs, "a", infix=operator.abs)
 
 # -------------------------------------------------------------------------------------------------------- arithmetic
 _binary("add", lambda xp, g, y, a, b: g, lambda xp, g, y, a, b: g, infix=operator.add)

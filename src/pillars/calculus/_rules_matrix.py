@@ -17,6 +17,7 @@ from __future__ import annotations
 from typing import Any
 
 from pillars.calculus._rules import RULES, rule
+from pillars.calculus._rules_complex import is_complex
 from pillars.linalg._eigh import inverse_gaps
 
 __all__: list[str] = []
@@ -98,6 +99,8 @@ def _pull_cofactors(xp: Any, g: Any, y: Any, a: Any) -> Any:
 
 
 def _pull_det(xp: Any, g: Any, y: Any, a: Any) -> Any:
+    if is_complex(a):
+        return g[..., None, None] * (xp.linalg.det(a)[..., None, None] * _t(xp, xp.linalg.inv(a)))
     trace = getattr(xp, "apply_rule", None)
     found = _cofactors(xp, a) if trace is None else trace(RULES["cofactors"], (a,), {})
     return g[..., None, None] * found

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from pillars.calculus._rules import rule
+from pillars.calculus._rules_complex import is_complex
 
 __all__ = ["spread"]
 
@@ -72,7 +73,8 @@ def _pull_var(
 ) -> Any:
     freedom = _number(shape, axes) - correction
     scale = _kept(xp, g, shape, axes) * (2.0 / freedom if freedom > 0 else math.nan)
-    return scale * (x - xp.mean(x, axis=axes, keepdims=True))
+    deviation = x - xp.mean(x, axis=axes, keepdims=True)
+    return scale * (xp.conj(deviation) if is_complex(x) else deviation)
 
 
 def _forward_norm(xp: Any, x: Any, *, axes: tuple[int, ...], keepdims: bool, shape: tuple[int, ...]) -> Any:
@@ -84,6 +86,7 @@ def _pull_norm(
     xp: Any, g: Any, y: Any, x: Any, *, axes: tuple[int, ...], keepdims: bool, shape: tuple[int, ...]
 ) -> Any:
     y = _kept(xp, y, shape, axes)
+    x = xp.conj(x) if is_complex(x) else x
     return _kept(xp, g, shape, axes) * (x / xp.where(y == 0, xp.ones_like(y), y))
 
 

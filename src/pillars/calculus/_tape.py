@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import operator
+from collections.abc import Callable
 from typing import Any
 
 from pillars._errors import CapabilityError
@@ -27,15 +28,17 @@ class Trace:
     space : the traced namespace of its backend.
     nested : whether a value inside has turned out to be traced by an outer trace.
     open : whether the differentiated function is still running.
+    reading : who is told of every operation, ``(name, operands, results, options, record) -> None``; None: nobody.
     """
 
-    __slots__ = ("level", "nested", "open", "space")
+    __slots__ = ("level", "nested", "open", "reading", "space")
 
     def __init__(self, space: Any, level: int | None = None) -> None:
         self.level = _next_level() if level is None else level
         self.space = space
         self.nested = False
         self.open = True
+        self.reading: Callable[..., None] | None = None
 
 
 class Node:
@@ -102,8 +105,15 @@ class ClosedWayOut:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         raise CapabilityError(
             "grad: got a traced array where a plain one is made of it (a list of traced arrays, ndarray.dot, np.array, "
-            "assignment into an array), expected array functions of it. Join traced arrays with stack or concatenate, "
-            "write x @ y, and build the result instead of assigning into it."
+            "assignment into an array, a masked or sparse array beside it), expected array functions of it. Join "
+            "traced arrays with stack or concatenate, write x @ y, build the result instead of assigning into it, and "
+            "fill what is masked."
+        )
+
+    def __reduce__(self) -> Any:
+        raise CapabilityError(
+            "grad: got a traced array to pickle (or to send to a process), expected plain arrays: its gradient would "
+            "end there. Return it from the differentiated function first."
         )
 
     def __dlpack__(self, **options: Any) -> Any:

@@ -76,6 +76,8 @@ def apply(rule: Rule, operands: tuple[Any, ...], options: dict[str, Any]) -> Any
     kind = type(y)
     if kind is not space.array_type and kind is not TracedArray:
         y = space.base.asarray(y)
+    if trace.reading is not None:
+        trace.reading(rule.name, values, (y,), options)
     if not any(parents):
         return TracedArray(y, None, trace)
     kept: list[Any] = [y if rule.keep_y else None]
@@ -101,6 +103,8 @@ def apply_one(rule: Rule, a: TracedArray, options: dict[str, Any] = _NO_OPTIONS)
     kind = type(y)
     if kind is not space.array_type and kind is not TracedArray:
         y = space.base.asarray(y)
+    if trace.reading is not None:
+        trace.reading(rule.name, (x,), (y,), options)
     if node is None:
         return TracedArray(y, None, trace)
     saved = (y if rule.keep_y else None, x if rule.keep[0] else None)
@@ -137,6 +141,8 @@ def apply_two(rule: Rule, a: Any, b: Any) -> Any:
     kind = type(y)
     if kind is not space.array_type and kind is not TracedArray:
         y = space.base.asarray(y)
+    if trace.reading is not None:
+        trace.reading(rule.name, (x, z), (y,), _NO_OPTIONS)
     if up is None and down is None:
         return TracedArray(y, None, trace)
     first, second = rule.keep
@@ -223,7 +229,8 @@ class TracedArray(ClosedWayOut):
     device = property(lambda self: strip(self).device)
     itemsize = property(lambda self: strip(self).itemsize)
     nbytes = property(lambda self: strip(self).nbytes)
-    real = property(lambda self: self)
+    real = property(lambda self: self._trace.space.real(self))
+    imag = property(lambda self: self._trace.space.imag(self))
     T = property(lambda self: self._trace.space.transpose(self))
     mT = property(lambda self: self._trace.space.matrix_transpose(self))  # noqa: N815 - the standard's name
 

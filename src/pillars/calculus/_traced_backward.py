@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pillars.calculus._rules import Rule
+from pillars.calculus._rules_complex import is_complex
 from pillars.calculus._tape import Node, Trace
 from pillars.calculus._traced import TracedArray, strip
 
@@ -61,7 +62,9 @@ def _fit(xp: Any, d: Any, parent: Node) -> Any:
         axes = tuple(i for i, n in enumerate(d.shape) if i < extra or (shape[i - extra] == 1 and n != 1))
         d = xp.sum(d, axis=axes) if axes else d
         d = d if d.shape == shape else xp.reshape(d, shape)
-    return d if d.dtype == parent.dtype else xp.astype(d, parent.dtype)
+    if d.dtype == parent.dtype:
+        return d
+    return xp.astype(xp.real(d) if is_complex(d) and not is_complex(parent) else d, parent.dtype)
 
 
 def backward(
@@ -136,6 +139,7 @@ class _Reach:
         whole = node.shape is None or node.dtype is None  # an operation of several results: all, or none
         r = self.xp.max(r) if whole else _fit(self.xp, r, node)
         r = r + self.pending[node.number] if node.number in self.pending else r
+        r = self.xp.real(r) if is_complex(r) else r
         self.pending[node.number] = self.xp.astype(r > 0, r.dtype)
 
     def below(self, node: Node) -> Any:

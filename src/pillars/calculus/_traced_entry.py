@@ -77,6 +77,7 @@ def _source(record: Record, kinds: tuple[type, ...], variables: dict[str, Any]) 
     nodes = [f"{p.name}._node" if p.name in traced else "None" for p in record.differentiable]
     needs = ["False" if node == "None" else f"{node} is not None" for node in nodes]
     odd = ["_trace.space is not _space", "_trace.nested", "not _trace.level", "not _trace.open"]
+    odd.append("_trace.reading is not None")
     odd += [f"{name}._trace is not _trace" for name in traced[1:]]
     odd += [f"{p.name} is None" for p in record.numbers if p.optional]
     odd.append("(" + " and ".join(f"{name}._node is None" for name in traced) + ")")

@@ -78,7 +78,7 @@ for _name, _rule in RULES.items():
         FUNCTIONS[_name] = (_elementwise_one if len(_rule.pulls) == 1 else _elementwise_two)(_name)
 
 
-@function("conj", "conjugate", "real", "copy", "asarray_chkfinite", "ascontiguousarray")
+@function("copy", "asarray_chkfinite", "ascontiguousarray")
 def _same(space: Any, x: Any, /) -> Any:
     return x
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from pillars._errors import CapabilityError, ShapeError
 from pillars.calculus import _rules_matrix  # noqa: F401 - it fills the table
 from pillars.calculus._rules import RULES
+from pillars.calculus._rules_complex import is_complex
 from pillars.calculus._traced import apply, apply_one, strip
 from pillars.calculus._traced_functions import LINALG, function
 from pillars.calculus._traced_several import apply_several
@@ -47,6 +48,13 @@ class SVDResult(NamedTuple):
     Vh: Any
 
 
+def _several(space: Any, name: str, x: Any, options: Any = None) -> Any:
+    """A primitive of several results, of real matrices."""
+    if is_complex(x):
+        raise space.no_rule(f"{name} of complex matrices")
+    return apply_several(RULES[name], x, options or {})
+
+
 def _one(name: str) -> Any:
     rule = RULES[name]
 
@@ -74,6 +82,8 @@ def solve(space: Any, a: Any, b: Any, /) -> Any:
 @function(linalg=True)
 def pinv(space: Any, x: Any, /, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Any:
     """The pseudo-inverse; its gradient is that of changes that keep the rank."""
+    if is_complex(x):
+        raise space.no_rule("pinv of complex matrices")
     given = {"rcond": rcond, "rtol": rtol, "hermitian": hermitian or None}
     options = tuple((key, value) for key, value in given.items() if value is not None)
     return apply_one(RULES["pinv"], x, {"options": options})
@@ -128,7 +138,7 @@ def multi_dot(space: Any, arrays: Any, /, *, out: None = None) -> Any:
 @function(linalg=True)
 def slogdet(space: Any, x: Any, /) -> Any:
     """The determinant's sign, a constant, and the logarithm of its size."""
-    sign, size = apply_several(RULES["slogdet"], x)
+    sign, size = _several(space, "slogdet", x)
     return SlogdetResult(space.constant(strip(sign)), size)
 
 
@@ -136,6 +146,8 @@ def slogdet(space: Any, x: Any, /) -> Any:
 @function(linalg=True)
 def cholesky(space: Any, x: Any, /, *, upper: bool = False) -> Any:
     """The triangular root of a symmetric positive definite matrix."""
+    if is_complex(x):
+        raise space.no_rule("cholesky of complex matrices")
     found = apply_one(RULES["cholesky"], x)
     return space.matrix_transpose(found) if upper else found
 
@@ -150,9 +162,9 @@ def qr(space: Any, x: Any, /, mode: str = "reduced") -> Any:
         )
     m, n = x.shape[-2:]
     if m >= n:
-        q, r = apply_several(RULES["qr"], x)
+        q, r = _several(space, "qr", x)
     else:
-        q, square = apply_several(RULES["qr"], x[..., :m])
+        q, square = _several(space, "qr", x[..., :m])
         r = space.concat([square, space.matmul(space.matrix_transpose(q), x[..., m:])], axis=-1)
     return r if mode == "r" else QRResult(q, r)
 
@@ -160,7 +172,7 @@ def qr(space: Any, x: Any, /, mode: str = "reduced") -> Any:
 def _eigh(space: Any, x: Any, triangle: str) -> Any:
     # the standard's eigh takes no UPLO
     options = (("UPLO", triangle),) if triangle != "L" else ()
-    return EighResult(*apply_several(RULES["eigh"], x, {"options": options}))
+    return EighResult(*_several(space, "eigh", x, {"options": options}))
 
 
 @function(linalg=True)
@@ -189,12 +201,12 @@ def svd(
             f"svd: got a traced array of shape {x.shape} and full_matrices=True, expected full_matrices=False: the "
             "vectors that complete a basis have no derivative."
         )
-    return SVDResult(*apply_several(RULES["svd"], x))
+    return SVDResult(*_several(space, "svd", x))
 
 
 def singular_values(space: Any, x: Any, /) -> Any:
     """Singular values alone."""
-    return apply_several(RULES["svd"], x)[1]
+    return _several(space, "svd", x)[1]
 
 
 LINALG["svdvals"] = singular_values

@@ -43,10 +43,12 @@ REDUCTIONS = {
     "logaddexp": "log_sum_exp",
 }
 ACCUMULATIONS = {"add": "cumsum", "multiply": "cumprod", "maximum": "running_max", "minimum": "running_min"}
+_BUILD = "It writes into an array; build a new one with where, concatenate or stack."
 INSTEAD = {
+    **dict.fromkeys(
+        ("copyto", "fill_diagonal", "place", "put", "put_along_axis", "putmask", "add.at"), _BUILD
+    ),
     "lstsq": "Multiply by linalg.pinv, or solve the normal equations.",
-    "eig": "Of a symmetric matrix take eigh; else work with det, trace or solve.",
-    "eigvals": "Of a symmetric matrix take eigvalsh; else work with det, trace or solve.",
     "unique": "Order the plain values with argsort, and pick with take.",
     "insert": "Join the pieces with concatenate.",
     "piecewise": "Use where, or select.",

@@ -13,6 +13,7 @@ from pillars._errors import BackendError, CapabilityError, DTypeError
 from pillars.backends import backend as backend_named
 from pillars.backends import dtype_kind
 from pillars.calculus import (  # noqa: F401 - they fill tables
+    _rules_complex,
     _rules_linalg,
     _rules_matrix,
     _rules_reduce,
@@ -27,8 +28,10 @@ from pillars.calculus import (  # noqa: F401 - they fill tables
 )
 from pillars.calculus._captured import freeze
 from pillars.calculus._rules import RULES
+from pillars.calculus._rules_complex import is_complex
 from pillars.calculus._tape import Trace
 from pillars.calculus._traced import TracedArray, apply, apply_one, strip
+from pillars.calculus._traced_fourier import FOURIER
 from pillars.calculus._traced_functions import FUNCTIONS, LINALG
 from pillars.calculus._traced_names import (
     ACCUMULATIONS,
@@ -62,6 +65,7 @@ class TracedNamespace:
         self.known: set[type] = {float, int, bool, root.array_type}
         self.constants = Trace(self, 0)
         self.linalg = _Part(self, "linalg", LINALG)
+        self.fft = _Part(self, "fft", FOURIER)
         self.ufuncs: dict[Any, Callable[..., Any]] = {}
         self.traced_backend: Any = None  # its Backend object, made when first asked for
         self.float64, self.float32 = self.base.float64, self.base.float32
@@ -85,19 +89,14 @@ class TracedNamespace:
         """A plain operand of a type not seen so far: as it is, converted, or refused."""
         if x is None or isinstance(x, (str, bytes)):
             return NotImplemented
-        if isinstance(x, complex) or dtype_kind(getattr(x, "dtype", None)) == "complex":
-            raise DTypeError(f"{name}: got a complex operand beside a traced array, expected real numbers.")
-        if self.root.owns(type(x)) or self.root.is_scalar(x):
+        if isinstance(x, complex) or self.root.owns(type(x)) or self.root.is_scalar(x):
             self.known.add(type(x))
             return x
         if isinstance(x, (list, tuple)):
             if any(type(one) is TracedArray for one in x):
                 return self.stack([self.operand(one, name) for one in x])
             return self.constant(self.root.asarray(x))
-        if self.root.is_masked(x):
-            raise DTypeError(
-                f"{name}: got a masked array beside a traced one, expected a plain array. Fill it, or drop those rows."
-            )
+        self.no_subclass(x, name)
         if hasattr(x, "shape") and hasattr(x, "dtype"):
             raise BackendError(
                 f"{name}: got a {type(x).__module__.split('.')[0]} array beside a traced {self.root.name} one, "
@@ -120,14 +119,27 @@ class TracedNamespace:
         """A plain array that a rule keeps: a condition, or indices."""
         if type(x) is TracedArray:
             return strip(x)
+        self.no_subclass(x, "grad")
         if not hasattr(x, "dtype"):
             return self.root.asarray(x)
         trace = next((other._trace for other in beside if type(other) is TracedArray), self.constants)
         return freeze(trace, x)
 
+    def no_subclass(self, x: Any, name: str) -> None:
+        """Refuse arrays in which arithmetic means something else."""
+        if self.root.is_masked(x):
+            raise DTypeError(
+                f"{name}: got a masked array beside a traced one, expected a plain array. Fill it, or drop those rows."
+            )
+        if isinstance(x, self.array_type) and not self.root.owns(type(x)):
+            raise DTypeError(
+                f"{name}: got a {type(x).__name__} beside a traced array, expected a plain array: the subclass changes "
+                "what arithmetic means. Convert it with asarray."
+            )
+
     def floating(self, dtype: Any) -> bool:
         """Whether numbers of this dtype have derivatives."""
-        return dtype_kind(dtype) in ("float", "half")
+        return dtype_kind(dtype) in ("float", "half", "complex")
 
     def counts(self, dtype: Any) -> bool:
         """Whether the dtype is an integer one."""
@@ -211,8 +223,8 @@ class TracedNamespace:
         """NumPy's ``__array_function__``."""
         name = func.__name__
         part = func.__module__
-        if part == "numpy.linalg":
-            return getattr(self.linalg, name)(*args, **options)
+        if part in ("numpy.linalg", "numpy.fft"):
+            return getattr(getattr(self, part[6:]), name)(*args, **options)
         if part != "numpy":
             raise self.no_rule(f"{part}.{name}")
         return getattr(self, name)(*args, **options)
@@ -245,7 +257,7 @@ def _make(space: TracedNamespace, base: Any, name: str, table: dict[str, Callabl
             raise AttributeError(f"{space!r} has no {name!r}")
         if not callable(plain) or isinstance(plain, type) or dtype_kind(plain) != "other":
             return plain
-        return _on_values(space, plain) if name in CONSTANTS else _refusing(space, plain, name)
+        return _on_values(space, plain, name) if name in CONSTANTS else _refusing(space, plain, name)
     single = plain is not None and name not in (
         "concat",
         "concatenate",
@@ -293,8 +305,13 @@ def _plain(x: Any) -> Any:
     return type(x)(_plain(one) for one in x) if type(x) in (list, tuple) else x
 
 
-def _on_values(space: TracedNamespace, plain: Callable[..., Any]) -> Callable[..., Any]:
+_OF_REALS = frozenset({"sign", "rint", "round", "around"})  # of complex ones they are no steps, or mean two
+
+
+def _on_values(space: TracedNamespace, plain: Callable[..., Any], name: str) -> Callable[..., Any]:
     def constant(*args: Any, **options: Any) -> Any:
+        if name in _OF_REALS and any(is_complex(x) for x in args):
+            raise space.no_rule(f"{name} of complex numbers")
         found = plain(*(_plain(x) for x in args), **{key: _plain(x) for key, x in options.items()})
         return space.constant(found)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from pillars.calculus._rules_complex import is_complex
 from pillars.calculus._traced import TracedArray, strip
 from pillars.calculus._traced_functions import function
 
@@ -113,6 +114,7 @@ def polyval(space: Any, p: Any, x: Any, /) -> Any:
 def vdot(space: Any, a: Any, b: Any, /) -> Any:
     """The sum of all products, of flattened arrays."""
     a, b = space.operand(a, "vdot"), space.operand(b, "vdot")
+    a = space.conj(a) if is_complex(a) else a
     return space.matmul(space.reshape(a, (-1,)), space.reshape(b, (-1,)))
 
 

@@ -14,6 +14,7 @@ from pillars.backends import (
     forward_and_pullback,
     register_array_type,
     tree_flatten,
+    tree_leaves,
     tree_unflatten,
 )
 from pillars.backends._boundary import home, normalise
@@ -156,6 +157,8 @@ def _whole(record: Record, values: list[Any], trace: Any, space: TracedNamespace
     else:
         home(record, plain)
         y, pullback = forward_and_pullback(record, plain, needs)
+    if trace.reading is not None:
+        trace.reading(record.name, given, tree_leaves(y), {}, record)
     if type(y) is space.array_type or type(y) is TracedArray:
         return TracedArray(y, Node(Whole(record.name), parents, pullback, {}, y.shape, y.dtype), trace)
     return _several(record, parents, y, pullback, trace)

@@ -7,6 +7,7 @@ from typing import Any
 
 from pillars._errors import ShapeError
 from pillars.calculus._rules import RULES
+from pillars.calculus._rules_complex import is_complex
 from pillars.calculus._rules_linalg import einsum_parts
 from pillars.calculus._traced import apply, strip
 from pillars.calculus._traced_functions import FUNCTIONS, LINALG, axes_of, function, reduce_by
@@ -54,7 +55,7 @@ def outer(space: Any, a: Any, b: Any, /, out: None = None) -> Any:
 @function()
 def vecdot(space: Any, x1: Any, x2: Any, /, axis: int = -1) -> Any:
     """Sums of products along an axis."""
-    return space.sum(space.multiply(x1, x2), axis=axis)
+    return space.sum(space.multiply(space.conj(x1) if is_complex(x1) else x1, x2), axis=axis)
 
 
 @function()

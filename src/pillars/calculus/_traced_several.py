@@ -23,6 +23,8 @@ def apply_several(rule: Rule, x: TracedArray, options: dict[str, Any] = _NO_OPTI
     assert rule.forward is not None
     found = rule.forward(space if trace.nested else space.base, x._value, **options)
     results = tuple(y if type(y) in (space.array_type, TracedArray) else space.base.asarray(y) for y in found)
+    if trace.reading is not None:
+        trace.reading(rule.name, (x._value,), results, options)
     if node is None:
         return tuple(TracedArray(y, None, trace) for y in results)
     saved = (results if rule.keep_y else None, x._value if rule.keep[0] else None)
