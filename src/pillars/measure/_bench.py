@@ -108,7 +108,7 @@ def run_bench(
         for workload in workloads(quick=quick):
             step(f"{workload.name} {workload.shape}", 1.0)
             operations += measure_operation(workload, names, pace, ceilings)
-            if workload.operation is None:
+            if workload.inputs.cotangent is None:
                 continue
             single = workload.dtype == "float32"
             wanted = ("small", "large") if single and not quick else ("large",)

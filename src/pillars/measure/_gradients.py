@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pillars._errors import one_line
-from pillars.backends import backend, forward_and_pullback
+from pillars.backends import backend, forward_and_pullback, reference_bodies, tree_flatten, tree_unflatten
 from pillars.calculus import vjp
 from pillars.measure._ceiling import Ceiling, ceiling_of
 from pillars.measure._parity import Pace, as_float64, bound_of, to_backend, worst_error
@@ -43,6 +43,27 @@ def autodiff_gradient(operation: Any, arrays: Sequence[Any], cotangent: Any) -> 
     return (y, *(found if isinstance(found, tuple) else (found,)))
 
 
+def _by_rules(workload: Workload, arrays: Sequence[Any], cotangent: Any) -> tuple[Any, ...]:
+    """Of a procedure too: through the rules of the operations that it calls."""
+    if workload.operation is not None:
+        return hand_gradient(workload.operation, arrays, cotangent)
+    return _through(workload.call, arrays, cotangent)
+
+
+def _by_bodies(workload: Workload, arrays: Sequence[Any], cotangent: Any) -> tuple[Any, ...]:
+    """Of a procedure: through the bodies of the operations that it calls."""
+    if workload.operation is not None:
+        return autodiff_gradient(workload.operation, arrays, cotangent)
+    with reference_bodies():
+        return _through(workload.call, arrays, cotangent)
+
+
+def _through(call: Callable[..., Any], arrays: Sequence[Any], cotangent: Any) -> tuple[Any, ...]:
+    y, pullback = vjp(call, *arrays)
+    found = pullback(cotangent)
+    return (y, *(found if isinstance(found, tuple) else (found,)))
+
+
 def measure_gradient(
     workload: Workload, names: Sequence[str], pace: Pace, ceilings: Sequence[Ceiling] = ()
 ) -> list[GradientRow]:
@@ -51,13 +72,14 @@ def measure_gradient(
     The reference is the body in float64 on NumPy, differentiated automatically: the rule under test has no part in it.
     """
     with doubled(names, workload.dtype):
-        wide = as_float64([*workload.arrays, workload.inputs.cotangent])
-        expected = autodiff_gradient(workload.operation, wide[:-1], wide[-1])
+        cotangents, treedef = tree_flatten(workload.inputs.cotangent)
+        wide = tree_unflatten(treedef, as_float64(cotangents))
+        expected = _by_bodies(workload, as_float64(workload.arrays), wide)
         bounds = {name: bound_of(workload, name, gradient=True) for name in names}
         sides: dict[str, Side] = {}
         candidates: dict[str, Candidate] = {}
         for name in names:
-            for method, rule in (("hand", hand_gradient), ("autodiff", autodiff_gradient)):
+            for method, rule in (("hand", _by_rules), ("autodiff", _by_bodies)):
                 key = f"{name}|{method}"
                 try:
                     sides[key], candidates[key] = _side(rule, workload, name, expected, bounds[name])
@@ -93,14 +115,15 @@ def _side(
 ) -> tuple[Side, Candidate]:
     home = backend(name)
     arrays, _ = to_backend(name, workload.arrays)
-    (cotangent,), _ = to_backend(name, [workload.inputs.cotangent])
+    leaves, treedef = tree_flatten(workload.inputs.cotangent)
+    cotangent = tree_unflatten(treedef, list(to_backend(name, leaves)[0]))
     floating = _floating(arrays)
 
     def run(g: Any, *values: Any) -> Any:
         given = list(arrays)
         for place, value in zip(floating, values, strict=True):
             given[place] = value
-        return rule(workload.operation, given, g)
+        return rule(workload, given, g)
 
     compiled = home.jit(run)
     values = [arrays[place] for place in floating]

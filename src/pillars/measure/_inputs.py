@@ -39,11 +39,11 @@ class Inputs(NamedTuple):
     ----------
     shape : of the arrays, for people.
     arrays : on the host.
-    cotangent : what the gradient is taken against, shaped like the result; None: there is no gradient to take.
+    cotangent : what the gradient is taken against, built like the result; None: there is no gradient to take.
     condition, gradient_condition : how many units of roundoff the result and the gradient may be off, as
         max |y − y64| / max |y64|.
     product_condition : the same in units of the backend's matrix products; 0 where there are none.
-    cost : result -> the least that a call costs, for what is no single operation.
+    cost : result -> the least that a call costs, for what is no single operation; gradient_cost : of its gradient.
     call : arrays -> result, likewise.
     options : plain numbers that the call fixes.
     """
@@ -57,6 +57,7 @@ class Inputs(NamedTuple):
     cost: Callable[[Any], Cost] | None = None
     call: Callable[..., Any] | None = None
     options: Mapping[str, float] = MappingProxyType({})
+    gradient_cost: Cost | None = None
 
 
 class Source:

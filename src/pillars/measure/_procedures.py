@@ -30,7 +30,7 @@ def _pca(source: Source, lengths: Lengths) -> Inputs:
     """Columns whose variances fall by a quarter each, so that every component is well defined.
 
     A covariance is off by √n roundings of its trace; an eigenvalue by as much, and a component by that over the gap
-    to its neighbours' eigenvalues (Davis and Kahan 1970).
+    to its neighbours' eigenvalues (Davis and Kahan 1970). A gradient is that of a few such.
     """
     xp, n, d = source.xp, lengths.samples, lengths.features
     x = source.normal(n, d) * (0.75 ** (xp.arange(d) / 2)).astype(source.dtype) + source.one()
@@ -39,11 +39,14 @@ def _pca(source: Source, lengths: Lengths) -> Inputs:
     off = (8 + math.sqrt(n)) * float(variances.sum()) / gap
 
     def cost(found: Any) -> Cost:
-        covariance = records()["linalg.mean_covariance"].function
-        flops = count_flops(covariance, x).value + count_flops(eigh, xp.eye(d, dtype=x.dtype)).value
-        return Cost(_size(x, *found), float(flops))
+        return Cost(_size(x, *found), float(sum(count.value for count in counts)))
 
-    return Inputs(f"{by(x.shape)}, k = {COMPONENTS}", (x,), None, 0.0, 0.0, off, cost, components)
+    covariance = records()["linalg.mean_covariance"].function
+    counts = count_flops(covariance, x), count_flops(eigh, xp.eye(d, dtype=x.dtype))
+    cotangent = source.normal(COMPONENTS), source.normal(COMPONENTS, d)
+    gradient = Cost(2 * _size(x, *cotangent), float(sum(count.gradient for count in counts)))
+    shape = f"{by(x.shape)}, k = {COMPONENTS}"
+    return Inputs(shape, (x,), cotangent, 0.0, 3 * off, off, cost, components, gradient_cost=gradient)
 
 
 def _descent(source: Source, lengths: Lengths) -> Inputs:

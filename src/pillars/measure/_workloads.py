@@ -61,6 +61,8 @@ class Workload(NamedTuple):
     def gradient_cost(self) -> Cost:
         """The least that value and gradient cost together."""
         # the value is of the arrays' dtype, and its shape is the cotangent's
+        if self.inputs.gradient_cost is not None:
+            return self.inputs.gradient_cost
         record = self.operation.record
         return gradient_cost(record, record.bind(self.arrays, {}), self.inputs.cotangent)
 
