@@ -142,11 +142,12 @@ class _Reach:
         r = self.xp.real(r) if is_complex(r) else r
         self.pending[node.number] = self.xp.astype(r > 0, r.dtype)
 
-    def below(self, node: Node) -> Any:
-        """What of a node is reached; its parents learn what is reached of them."""
+    def below(self, node: Node) -> list[Any]:
+        """What of a node's parents is reached by way of it, before broadcasting is undone; they learn it too."""
         r, rule = self.pending.pop(node.number), node.rule
         picks = type(rule) is Rule and rule.name in _PICKING
         saved = tuple(strip(x) for x in node.saved) if picks else ()
+        found: list[Any] = [None] * len(node.parents)
         for position, parent in enumerate(node.parents):
             if parent is None:
                 continue
@@ -158,8 +159,9 @@ class _Reach:
                 mine = r
             else:
                 mine = self.xp.broadcast_to(self.xp.max(r), parent.shape)
+            found[position] = mine if picks or (type(rule) is Rule and rule.elementwise) else None
             self.add(parent, mine)
-        return r
+        return found
 
 
 def _walk(trace: Trace, seeds: Sequence[tuple[Node, Any]], *, careful: bool) -> dict[int, Any]:
@@ -188,11 +190,11 @@ def _walk(trace: Trace, seeds: Sequence[tuple[Node, Any]], *, careful: bool) -> 
             if rule.variadic or rule.results > 1:
                 (_variadic if rule.variadic else _several)(walk, node, g, xp, saved)
                 continue
-            for parent, pull in zip(node.parents, rule.pulls, strict=True):
+            for position, (parent, pull) in enumerate(zip(node.parents, rule.pulls, strict=True)):
                 if parent is not None:
                     d = pull(xp, g, *saved, **node.options)
-                    if reached is not None and rule.elementwise:
-                        d = xp.where(reached == 0, xp.zeros_like(d), d)
+                    if reached is not None and reached[position] is not None:
+                        d = xp.where(reached[position] == 0, xp.zeros_like(d), d)
                     walk.add(parent, space.constant(d) if nested else d, xp)
         elif kind is Part:
             walk.add_place(node.parents[0], node.options["place"], g)  # type: ignore[arg-type]
