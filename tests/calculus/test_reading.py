@@ -122,9 +122,45 @@ def test_it_reads_what_is_half_and_complex_and_of_other_libraries() -> None:
     found = first_nonfinite(lambda x: namespace(x).log(x), x)
     assert found.operation == "log"
     assert found.input_ranges == (Range((2,), "float64", 0.0, 1.0, 0),)
+
+
+def test_on_jax_the_primitive_and_the_line_are_told() -> None:
+    jax = pytest.importorskip("jax")
+    jnp, lines = jax.numpy, []
+
+    @jax.jit
+    def inner(x: Any) -> Any:
+        lines.append(here(1))
+        return jnp.exp(x * 1000.0)
+
+    def f(p: Any) -> Any:
+        y = inner(p["x"])
+        return {"loss": jnp.sum(softmax(y)), "x": p["x"]}
+
+    found = first_nonfinite(f, {"x": jnp.asarray([0.5, 1.0])})
+    assert found.operation == "exp"
+    assert found.location == lines[0]
+    assert found.input_ranges[0].maximum == 1000.0
+    safe = lambda x: jnp.sum(jnp.where(x > 0, jnp.log(x), 0.0))  # noqa: E731
+    assert first_nonfinite(safe, jnp.asarray([0.0, 1.0])) is None
+    followed = first_nonfinite(jax.grad(safe), jnp.asarray([0.0, 1.0]))
+    assert followed.operation == "div"  # JAX's gradient there is NaN
+    assert "test_reading.py" in followed.location
+    assert first_nonfinite(lambda x: x, jnp.asarray([jnp.nan])).operation == "argument 0"
+    by_operation = first_nonfinite(lambda x: jnp.sum(linear(x, x)), jnp.full((2, 2), 1e38, jnp.float32))
+    assert by_operation.operation == "dot_general"
+    assert by_operation.location == here(-2).replace(
+        "test_on_jax_the_primitive_and_the_line_are_told", "<lambda>"
+    )
+
+
+def test_on_jax_shapes_are_told_and_costs_are_the_compilers() -> None:
     jnp = pytest.importorskip("jax").numpy
-    with pytest.raises(CapabilityError, match="expected NumPy's or CuPy's"):
-        first_nonfinite(lambda x: x, jnp.ones(2))
+    rows = shapes_of(lambda x: jnp.tanh(x @ x.T), jnp.ones((2, 3)))
+    assert rows[-1].operation == "tanh"
+    assert rows[-1].outputs == ((2, 2),)
+    with pytest.raises(CapabilityError, match="cost_analysis"):
+        cost_of(jnp.sum, jnp.ones(2))
 
 
 # ------------------------------------------------------------------------------------------------------------ shapes

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from pillars._errors import CapabilityError
 from pillars.backends import tree_flatten, tree_map, tree_unflatten
 from pillars.backends._dtypes import dtype_kind
 from pillars.calculus import _traced_operations  # noqa: F401 - it registers the tracing array
@@ -48,24 +47,20 @@ def layer_of(record: Any, values: Any) -> str:
 
 
 def read(where: str, f: Callable[..., Any], args: tuple[Any, ...], note: Callable[..., None]) -> Any:
-    """The result of ``f(*args)``, plain; `note` gets ``(name, operands, results, options, record)`` of every operation.
+    """The result of ``f(*args)``, plain; of every operation `note` is told, with where it stands.
 
-    Operands and results are plain arrays, and numbers. Comparisons and what else is a constant to a gradient are not
-    told of; nor is what is computed of plain arrays alone.
-
-    Raises
-    ------
-    CapabilityError : on JAX, whose functions have no place for it.
+    ``note(name, operands, results, options, record, line)``: operands and results are plain arrays, and numbers;
+    ``line()`` is the user's line, ``file:line in function``. Comparisons and what else is a constant to a gradient are
+    not told of; nor is what is computed of plain arrays alone. On JAX the operations are the primitives of its program,
+    loops of ``jax.lax`` whole.
     """
     home = home_of(where, args)
     if home.name == "jax":
-        raise CapabilityError(
-            f"{where}: got arrays of jax, expected NumPy's or CuPy's. Move them with pillars.move."
-        )
+        return home.run_told(f, args, note)
     trace = Trace(space_of(home))
 
     def told(name: str, operands: Any, results: Any, options: Any, record: Any = None) -> None:
-        note(name, tuple(map(strip, operands)), tuple(map(strip, results)), options, record)
+        note(name, tuple(map(strip, operands)), tuple(map(strip, results)), options, record, location)
 
     trace.reading = told
     lent: list[Any] = []

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from math import log2, prod
 from typing import Any, NamedTuple
 
+from pillars._errors import CapabilityError
 from pillars.backends._cost import call_cost
-from pillars.calculus._reading import layer_of, location, read
+from pillars.calculus._reading import layer_of, read
+from pillars.calculus._reverse_arguments import home_of
 from pillars.calculus._rules import RULES
 
 __all__ = ["Expense", "Flow", "cost_of", "shapes_of"]
@@ -41,10 +43,10 @@ def shapes_of(f: Callable[..., Any], *args: Any) -> list[Flow]:
     """Every operation of ``f(*args)`` with its shapes, in the order in which they ran."""
     rows: list[Flow] = []
 
-    def note(name: str, operands: Any, results: Any, options: Any, record: Any) -> None:
+    def note(name: str, operands: Any, results: Any, options: Any, record: Any, line: Any) -> None:
         inputs = [x for x in operands if hasattr(x, "shape")] if record is not None else operands
         shapes = tuple(map(_shape, inputs)), tuple(map(_shape, results))
-        rows.append(Flow(name, location(), layer_of(record, operands), *shapes))
+        rows.append(Flow(name, line(), layer_of(record, operands), *shapes))
 
     read("shapes_of", f, args, note)
     return rows
@@ -56,17 +58,26 @@ def cost_of(f: Callable[..., Any], *args: Any) -> list[Expense]:
     One floating operation for each entry of an elementwise result, 2·m·k·n for a product, the textbook's count for a
     factorisation; every operand read once, every result written once, views for nothing. An operation of pillars costs
     what its record says.
+
+    Raises
+    ------
+    CapabilityError : on JAX, whose compiler counts what it makes of the whole.
     """
+    if home_of("cost_of", args).name == "jax":
+        raise CapabilityError(
+            "cost_of: got arrays of jax, expected NumPy's or CuPy's. On JAX ask the compiler: "
+            "jax.jit(f).lower(*args).compile().cost_analysis()."
+        )
     rows: list[Expense] = []
 
-    def note(name: str, operands: Any, results: Any, options: Any, record: Any) -> None:
+    def note(name: str, operands: Any, results: Any, options: Any, record: Any, line: Any) -> None:
         if record is not None and record.rules.flops is not None:
             cost = call_cost(record, list(operands), results)
             flops, moved = cost.flops, cost.bytes
         else:
             flops = float(_flops(name, operands, results, options))
             moved = 0.0 if name in _VIEWS else float(sum(map(_bytes, (*operands, *results))))
-        rows.append(Expense(name, location(), layer_of(record, operands), flops, moved))
+        rows.append(Expense(name, line(), layer_of(record, operands), flops, moved))
 
     read("cost_of", f, args, note)
     return rows

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from pillars.backends import dtype_kind, dtype_name, namespace, tree_leaves, tree_paths
-from pillars.calculus._reading import layer_of, location, read
+from pillars.backends import backend, dtype_kind, dtype_name, namespace, tree_leaves, tree_paths
+from pillars.calculus._reading import layer_of, read
 
 __all__ = ["Origin", "Range", "first_nonfinite"]
 
@@ -60,9 +60,11 @@ def _range(x: Any) -> Range:
     xp = namespace(x)
     size = x.size
     name = dtype_name(x.dtype)
-    real = xp.abs(x) if dtype_kind(x.dtype) == "complex" else xp.astype(x, xp.float64)
+    kind = dtype_kind(x.dtype)
+    real = xp.abs(x) if kind == "complex" else x
+    real = real if kind in ("complex", "float", "half") else xp.astype(x, backend(x).default_float)
     fine = xp.isfinite(real)
-    number = int(xp.sum(xp.astype(fine, xp.int64)))
+    number = int(xp.sum(xp.astype(fine, xp.int32)))
     if not number:
         return Range(tuple(x.shape), name, float("nan"), float("nan"), size)
     low = float(xp.min(xp.where(fine, real, xp.full_like(real, float("inf")))))
@@ -79,7 +81,7 @@ def first_nonfinite(f: Callable[..., Any], *args: Any) -> Origin | None:
 
     Parameters
     ----------
-    f : a function of arrays, on NumPy or CuPy, as :func:`pillars.calculus.grad` takes it; its result is any pytree.
+    f : a function of arrays, as :func:`pillars.calculus.grad` takes it; its result is any pytree.
     args : its arguments, pytrees of arrays.
     """
     search = _Search(args)
@@ -105,23 +107,19 @@ class _Search:
             for path, leaf in zip(tree_paths(argument), tree_leaves(argument), strict=True):
                 self.places[id(leaf)] = f"argument {i}{path}"
 
-    def note(self, name: str, operands: Any, results: Any, options: Any, record: Any) -> None:
+    def note(self, name: str, operands: Any, results: Any, options: Any, record: Any, line: Any) -> None:
         """One operation."""
         broken = [y for y in results if _bad(y)]
         if not broken:
             return
-        if name == "where":  # what the condition leaves out does not count
-            masks = options["condition"], ~options["condition"]
-            culprits = [x for x, mask in zip(operands, masks, strict=True) if _bad_where(x, mask)]
-        else:
-            culprits = [x for x in operands if _bad(x)]
+        culprits = _chosen(name, operands, options)
         origin = next((self.origins[id(x)] for x in culprits if id(x) in self.origins), None)
         if origin is None:
             layer = layer_of(record, operands)
             what = f"{name} {layer!r}" if layer else name
             if culprits:
                 what = self.places.get(id(culprits[0]), "captured array")
-            origin = Origin(what, location(), tuple(_range(x) for x in operands if _counts(x)))
+            origin = Origin(what, line(), tuple(_range(x) for x in operands if _counts(x)))
         self.first = self.first or origin
         for y in broken:
             self.origins[id(y)] = origin
@@ -131,6 +129,18 @@ class _Search:
         """Where a result came from; one that no operation made came in as it is."""
         there = self.places.get(id(y), "a value that no argument reaches")
         return self.origins.get(id(y)) or Origin(there, "unknown", (_range(y),))
+
+
+def _chosen(name: str, operands: Any, options: Any) -> list[Any]:
+    """The operands that are not finite; what a selection leaves out does not count."""
+    if name == "where":
+        masks = options["condition"], ~options["condition"]
+    elif name == "select_n":  # JAX's where: its first operand numbers the others
+        which, *operands = operands
+        masks = tuple(which == i for i in range(len(operands)))
+    else:
+        return [x for x in operands if _bad(x)]
+    return [x for x, mask in zip(operands, masks, strict=True) if _bad_where(x, mask)]
 
 
 def _bad_where(x: Any, mask: Any) -> bool:

@@ -29,6 +29,7 @@ from pillars.calculus import (  # noqa: F401 - they fill tables
 from pillars.calculus._captured import freeze
 from pillars.calculus._rules import RULES
 from pillars.calculus._rules_complex import is_complex
+from pillars.calculus._rules_special import special_rule
 from pillars.calculus._tape import Trace
 from pillars.calculus._traced import TracedArray, apply, apply_one, strip
 from pillars.calculus._traced_fourier import FOURIER
@@ -214,6 +215,9 @@ class TracedNamespace:
         rule = RULES.get(name)
         if rule is not None and rule.elementwise and len(rule.pulls) == 1:
             return lambda x: apply_one(rule, x)
+        special = special_rule(ufunc, self.no_rule)
+        if special is not None:
+            return lambda *operands: apply(special, tuple(self.operand(x, name) for x in operands), {})
         if name not in FUNCTIONS and name not in CONSTANTS:
             raise self.no_rule(name)
         found: Callable[..., Any] = getattr(self, name)
@@ -235,7 +239,7 @@ class _Part:
 
     def __init__(self, space: TracedNamespace, name: str, table: dict[str, Callable[..., Any]]) -> None:
         self._space = space
-        self._base = getattr(space.base, name)
+        self._base = getattr(space.base, name, None)
         self._table = table
 
     def __getattr__(self, name: str) -> Any:

@@ -17,6 +17,7 @@ from pillars.backends._operation import choose
 from pillars.backends._protocol import Backend
 from pillars.backends._run import narrow, one_device
 from pillars.backends.on_jax._derivatives import with_rules
+from pillars.backends.on_jax._reading import run_told
 from pillars.backends.on_jax.linear import held
 
 __all__ = ["JaxBackend"]
@@ -176,6 +177,10 @@ class JaxBackend(Backend):
             if "custom_vjp" not in str(error):
                 raise
             return otherwise()
+
+    def run_told(self, f: Callable[..., Any], args: tuple[Any, ...], note: Callable[..., None]) -> Any:
+        """``f(*args)``, equation by equation, with `note` told of each."""
+        return run_told(f, args, note)
 
     def vmap(
         self, f: Callable[..., Any], in_axes: int | Sequence[int | None] | None = 0, out_axes: int = 0
