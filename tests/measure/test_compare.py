@@ -8,21 +8,7 @@ from typing import Any
 
 import pytest
 
-from pillars.measure import Bench, as_json, compare, load_bench, run_bench
-from pillars.measure._workloads import workloads
-
-
-@pytest.fixture(scope="module")
-def bench() -> Bench:
-    """A real one, of two operations on NumPy."""
-    from pillars.measure import _bench
-
-    with pytest.MonkeyPatch.context() as patch:
-        loads = [
-            load._replace(size="large") for load, _ in zip(workloads(quick=True), range(2), strict=False)
-        ]
-        patch.setattr(_bench, "workloads", lambda **options: iter(loads))
-        return run_bench(None, ["numpy"], quick=True)
+from pillars.measure import Bench, as_json, compare, load_bench
 
 
 @pytest.fixture

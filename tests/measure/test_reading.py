@@ -9,42 +9,31 @@ from typing import Any
 
 import pytest
 
-from pillars.measure import Bench, DataError, as_json, load_bench, run_bench
-from pillars.measure._workloads import workloads
+from pillars.measure import Bench, DataError, as_json, load_bench
 
 
-@pytest.fixture(scope="module")
-def bench() -> Bench:
-    """A real one, of two operations on NumPy, one of them broken."""
-    from pillars.measure import _bench
-
-    with pytest.MonkeyPatch.context() as patch:
-        loads = [
-            load._replace(size="large") for load, _ in zip(workloads(quick=True), range(2), strict=False)
-        ]
-        patch.setattr(_bench, "workloads", lambda **options: iter(loads))
-        found = run_bench(None, ["numpy"], quick=True)
-    broken = found.operations[1]._replace(
-        error=math.nan, ok=False, steady=None, first=None, failure="Error: x"
-    )
-    return found._replace(operations=(found.operations[0], broken), findings=("broken",))
+@pytest.fixture
+def broken(bench: Bench) -> Bench:
+    """One of its operations failed."""
+    row = bench.operations[1]._replace(error=math.nan, ok=False, steady=None, first=None, failure="Error: x")
+    return bench._replace(operations=(bench.operations[0], row), findings=("broken",))
 
 
-def test_it_comes_back_as_it_was(bench: Bench, tmp_path: Path) -> None:
+def test_it_comes_back_as_it_was(broken: Bench, tmp_path: Path) -> None:
     path = tmp_path / "bench.json"
-    path.write_text(as_json(bench), encoding="utf-8")
+    path.write_text(as_json(broken), encoding="utf-8")
     found = load_bench(path)
-    assert as_json(found) == as_json(bench)
-    assert found.operations[0] == bench.operations[0]
+    assert as_json(found) == as_json(broken)
+    assert found.operations[0] == broken.operations[0]
     assert math.isnan(found.operations[1].error)
-    assert (found.job, found.environment, found.ceilings) == (bench.job, bench.environment, bench.ceilings)
+    assert (found.job, found.environment, found.ceilings) == (broken.job, broken.environment, broken.ceilings)
 
 
-def test_a_report_of_a_machine_has_one_inside(bench: Bench, tmp_path: Path) -> None:
+def test_a_report_of_a_machine_has_one_inside(broken: Bench, tmp_path: Path) -> None:
     path = tmp_path / "gpu.json"
-    whole = {"schema": 1, "status": "passed", "bench": {"exit": 0, "result": json.loads(as_json(bench))}}
+    whole = {"schema": 1, "status": "passed", "bench": {"exit": 0, "result": json.loads(as_json(broken))}}
     path.write_text(json.dumps(whole), encoding="utf-8")
-    assert as_json(load_bench(path)) == as_json(bench)
+    assert as_json(load_bench(path)) == as_json(broken)
 
 
 @pytest.mark.parametrize(
@@ -59,9 +48,9 @@ def test_a_report_of_a_machine_has_one_inside(bench: Bench, tmp_path: Path) -> N
     ],
 )
 def test_what_is_of_another_type_is_refused(
-    bench: Bench, tmp_path: Path, place: tuple[Any, ...], value: Any
+    broken: Bench, tmp_path: Path, place: tuple[Any, ...], value: Any
 ) -> None:
-    whole = json.loads(as_json(bench))
+    whole = json.loads(as_json(broken))
     inner = whole
     for key in place[:-1]:
         inner = inner[key]
