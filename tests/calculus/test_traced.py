@@ -930,6 +930,17 @@ def test_equal_eigenvalues_leave_functions_of_their_subspace_right() -> None:
     np.testing.assert_allclose(grad(lambda a: np.sum(np.linalg.svdvals(a)))(np.eye(3)), np.eye(3), atol=1e-14)
 
 
+def test_the_median_with_a_nan_is_nan_and_so_is_its_gradient() -> None:
+    x = np.asarray([[3.0, 1.0, np.nan], [1.0, 2.0, 4.0]])
+    value, found = value_and_grad(lambda x: np.sum(np.median(x, axis=1)))(x)
+    assert np.isnan(value)
+    assert np.isnan(found[0]).any()
+    np.testing.assert_array_equal(found[1], [0.0, 1.0, 0.0])
+    first, second = jacobian(lambda x: np.quantile(x, 0.5, axis=1), x)
+    assert np.isnan(first[0]).any()
+    np.testing.assert_array_equal(second[1], [0.0, 1.0, 0.0])
+
+
 def test_a_matrix_without_an_inverse_says_so() -> None:
     for f in (np.linalg.inv, lambda a: np.linalg.solve(a, a)):
         with pytest.raises(np.linalg.LinAlgError, match="Singular"):

@@ -61,10 +61,11 @@ def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..
     writeable array taken from outside `f` is copied where its values are kept, as its owner may refill it. An argument
     must not be refilled during the call; that is noticed (by some of its numbers) and refused.
 
-    Comparisons inside `f` give plain arrays: the gradient is that of the branch taken. Conventions: abs′(0) = 0; ties
-    in maximum, minimum, max, min and clip are shared evenly; sqrt′(0) = ∞; a branch that where, clip, maximum or max
-    did not take has gradient 0 whatever its slope, so that ``where(x > 0, log(x), 0)`` has gradient 0 at 0 (JAX gives
-    NaN there); any other 0·∞ is NaN. Complex numbers may occur on the way. Gradients of gradients work, in any depth.
+    Comparisons inside `f` give plain arrays: the gradient is that of the branch taken, and what changes in steps
+    (floor, round, sign, argmax, a cast to integers) is a constant. Conventions: abs′(0) = 0; ties in maximum, minimum,
+    max, min and clip are shared evenly; sqrt′(0) = ∞; a branch that where, clip, maximum or max did not take has
+    gradient 0 whatever its slope, so that ``where(x > 0, log(x), 0)`` has gradient 0 at 0 (JAX gives NaN there); any
+    other 0·∞ is NaN. Complex numbers may occur on the way. Gradients of gradients work, in any depth.
 
     References
     ----------

@@ -64,7 +64,10 @@ def _ordered(space: Any, x: Any, axis: Any) -> tuple[Any, Any, tuple[int, ...]]:
 
 
 def _poisoned(space: Any, y: Any, bad: Any) -> Any:
-    return space.where(bad, float("nan"), y) if bool(space.base.any(bad)) else y
+    """NaN, and with it the gradient, where a number was NaN: it has no place in an order."""
+    if not bool(space.base.any(bad)):
+        return y
+    return y * space.base.where(bad, space.base.asarray(float("nan"), dtype=y.dtype), 1.0)
 
 
 @function()
