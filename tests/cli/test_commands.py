@@ -143,7 +143,8 @@ def test_the_printed_table_is_of_what_can_be_imported() -> None:
     rows = json.loads(run("backends", "--capabilities", "--json").stdout)["rows"]
     lines = run("backends", "--capabilities").stdout.splitlines()
     for operation, public in {row["operation"]: row["public"] for row in rows}.items():
-        assert sum(line.split()[:1] == [operation] for line in lines) == public, operation
+        levels = [line.split()[1:] for line in lines if line.split()[:1] == [operation]]
+        assert sum(set(words) <= {"native", "generic", "no"} for words in levels) == public, operation
         room, _, name = operation.partition(".")
         if f"pillars.{room}" in sys.modules:
             assert public == hasattr(sys.modules[f"pillars.{room}"], name)

@@ -80,7 +80,7 @@ def test_a_no_that_is_not_everywhere_has_its_place_and_reason(printed: Callable[
 def test_what_is_printed_is_the_table(printed: Callable[..., str]) -> None:
     """Every public cell of the real table can be read off the page."""
     table = capability_table()
-    page = printed(print_capabilities, table, width=80)
+    page = printed(print_capabilities, table, width=120)
     grid, alike = page.split("\n\n")[:2]
     head = [line for line in grid.splitlines() if "." not in line]
     rows = {line.split()[0]: line.split()[1:] for line in grid.splitlines() if "." in line}
@@ -103,6 +103,16 @@ def test_what_is_printed_is_the_table(printed: Callable[..., str]) -> None:
             said = re.search(rf"\b{row.feature}\b(?: and \w+)* (native|generic|no)\b", words[row.backend])
             assert said is not None, row
             assert said.group(1) == row.level, row
+
+
+def test_where_it_is_too_wide_each_backend_has_a_table_of_its_own(printed: Callable[..., str]) -> None:
+    page = printed(print_capabilities, capability_table(), width=80)
+    lines = page.splitlines()
+    assert max(map(len, lines)) <= 80
+    rows = [line for line in lines if line.startswith("probability.softmax ")]
+    assert len(rows) == sum(line.split() == [name] for line in lines for name in ("numpy", "cupy", "jax"))
+    assert len(rows) == 3
+    assert all(set(line.split()[1:]) <= {"native", "generic", "no"} for line in rows)
 
 
 def audit(*rows: AuditRow, states: tuple[AuditState, ...] = ()) -> Audit:

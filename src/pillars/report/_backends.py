@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pillars.measure import CapabilityRow, CapabilityTable
-from pillars.report._console import legend_of, plain_table, put
+from pillars.report._console import legend_of, plain_table, put, wanted
 
 __all__ = ["print_backends", "print_capabilities"]
 
@@ -50,7 +50,8 @@ def print_capabilities(console: Console, table: CapabilityTable) -> None:
     for row in rows:
         cells.setdefault(row.operation, {})[row.backend, row.feature] = row
     groups = [group for name in table.backends for group in _groups(cells, name)]
-    put(console, _capability_table(cells, [group for group in groups if not group.alike]))
+    for part in _fitting(console, cells, [group for group in groups if not group.alike]):
+        put(console, part)
     put(console)
     for name, state in table.backends.items():
         said = [f"not usable here ({state.reason})"] if not state.usable else []
@@ -81,6 +82,15 @@ def _groups(cells: _Cells, backend: str) -> list[_Group]:
             feature
         )
     return [_Group(backend, tuple(named), len(set(levels)) == 1) for levels, named in together.items()]
+
+
+def _fitting(console: Console, cells: _Cells, groups: list[_Group]) -> list[Table]:
+    """One table, or one a backend where that is too wide."""
+    whole = _capability_table(cells, groups)
+    if wanted(console, whole) <= console.width:
+        return [whole]
+    names = dict.fromkeys(group.backend for group in groups)
+    return [_capability_table(cells, [one for one in groups if one.backend == name]) for name in names]
 
 
 def _capability_table(cells: _Cells, groups: list[_Group]) -> Table:

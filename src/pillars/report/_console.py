@@ -11,7 +11,7 @@ from rich.segment import Segment, Segments
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["error_console", "headings", "legend_of", "output_console", "plain_table", "put", "show"]
+__all__ = ["error_console", "headings", "legend_of", "output_console", "plain_table", "put", "show", "wanted"]
 
 # a pipe or a file has no width: wide enough for every column, since nobody will see it wrap
 _PIPE_WIDTH = 160
@@ -45,7 +45,7 @@ def put(console: Console, what: RenderableType = "", style: str = "") -> None:
     width = console.width
     if isinstance(what, Table):
         folds = not all(column.no_wrap for column in what.columns)
-        width = max(width, min(_wanted(console, what), _FOLDED_WIDTH) if folds else _wanted(console, what))
+        width = max(width, min(wanted(console, what), _FOLDED_WIDTH) if folds else wanted(console, what))
     else:
         what = Text(what, style) if isinstance(what, str) else what
         width = min(width, _PROSE_WIDTH)
@@ -64,7 +64,7 @@ def show(
     full = build(0)
     table = full
     for level in range(1, _LEVELS):
-        if _wanted(console, table) <= console.width:
+        if wanted(console, table) <= console.width:
             break
         table = build(level)
     put(console, title, "bold")
@@ -93,7 +93,8 @@ def legend_of(legend: Mapping[str, str], shown: Iterable[str]) -> str:
     return " · ".join(parts)
 
 
-def _wanted(console: Console, table: Table) -> int:
+def wanted(console: Console, table: Table) -> int:
+    """How wide a table is where nothing holds it back."""
     # a table's own measure is clipped to the console: ask what it would like
     return Measurement.get(console, console.options.update(max_width=10_000), table).maximum
 
