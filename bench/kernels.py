@@ -14,7 +14,6 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -22,8 +21,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import special
 
-from pillars import algorithms, layers, probability, random, reduce
-from pillars.backends import Call, kernel_table, records, single_threaded_blas, tree_leaves
+from pillars import algorithms, layers, probability, random
+from pillars.backends import Call, kernel_table, records, tree_leaves
 from pillars.measure import Candidate, environment, race
 
 RESULTS = Path(__file__).parent / "results"
@@ -36,8 +35,6 @@ class Case(NamedTuple):
     sizes: tuple[tuple[int, ...], ...]
     call: Callable[[Any, tuple[int, ...]], Call]  # (generator, size) -> float64 arguments
     peers: Mapping[str, Callable[..., Any]] = MappingProxyType({})
-    one_blas_thread: bool = False  # as its only caller has it
-    around: Callable[[Callable[..., Any]], Callable[..., Any]] = lambda f: f  # likewise
 
 
 def _logits(scale: float) -> Callable[[Any, tuple[int, ...]], Call]:
@@ -97,10 +94,6 @@ def _tokens(rng: Any, size: tuple[int, ...]) -> Call:
 def _rows_of_tokens(rng: Any, size: tuple[int, ...]) -> Call:
     n, v, d = size
     return Call.of(rng.standard_normal((n, d)), rng.integers(0, v, n), rows=v)
-
-
-def _each_block(f: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda x: [f(block) for block in reduce.row_blocks(x)]
 
 
 def _operation(name: str) -> Any:
@@ -195,13 +188,6 @@ CASES = {
         lambda rng, size: Call.of(random.key(0), n=size[0], dtype="int32"),
     ),
     "random fold_in": Case(random.fold_in, ((),), lambda rng, size: Call.of(random.key(0), np.asarray(7))),
-    "moments of a block": Case(
-        records()["reduce.block_moments"].function,
-        ((200_000, 64), (50_000, 256)),
-        _logits(1.0),
-        one_blas_thread=True,
-        around=_each_block,
-    ),
 }
 
 
@@ -225,16 +211,15 @@ def measure(name: str, case: Case, size: tuple[int, ...], dtype: str) -> dict[st
     body = np.errstate(all="ignore")(record.body)
     options = call.options
     ways = {
-        "pillars": lambda: case.around(case.function)(*arrays, **options),
-        "body": lambda: case.around(body)(*arrays, **options),
+        "pillars": lambda: case.function(*arrays, **options),
+        "body": lambda: body(*arrays, **options),
         **{way: lambda f=f: f(*arrays) for way, f in case.peers.items()},
     }
-    true = case.around(body)(*[x.astype(np.float64) if _floating(x) else x for x in arrays], **options)
+    true = body(*[x.astype(np.float64) if _floating(x) else x for x in arrays], **options)
     errors = {way: _error(f(), true, dtype) for way, f in ways.items()}
     del true
     candidates = {way: Candidate(f, lambda result: result) for way, f in ways.items()}
-    with single_threaded_blas() if case.one_blas_thread else nullcontext():
-        times = race(candidates, rounds=4, samples=5)
+    times = race(candidates, rounds=4, samples=5)
     return {
         "case": name,
         "operation": record.name,

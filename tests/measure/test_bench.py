@@ -78,6 +78,22 @@ def test_what_is_wrong_is_listed() -> None:
     assert "gradient of softmax 64×10 float32, numpy, hand-derived: error 2.5e-01" in listed[5]
 
 
+@pytest.mark.usefixtures("two")
+def test_a_librarys_own_autodiff_that_is_off_is_a_remark_and_ours_a_finding() -> None:
+    right = run_bench(small(), ["numpy"], quick=True)
+    assert right.remarks == ()
+    gradient = right.gradients[0]
+    lost = gradient._replace(autodiff=gradient.autodiff._replace(ok=False, error=float("inf")))
+    assert "numpy, autodiff: not finite" in "".join(module.findings(right.job, (), [lost]))
+    assert module.remarks([lost]) == []
+    pytest.importorskip("jax")
+    lost = lost._replace(backend="jax")
+    assert module.findings(right.job, (), [lost]) == []
+    assert "jax's own autodiff is off (not finite or of another shape, bound" in module.remarks([lost])[0]
+    both = lost._replace(hand=gradient.hand._replace(ok=False, error=0.5))
+    assert len(module.findings(right.job, (), [both])) == 2
+
+
 def test_states_of_what_is_asked_for() -> None:
     assert [state.name for state in backend_states()] == list(available())
     assert [state.name for state in backend_states(["numpy", "numpy"])] == ["numpy"]

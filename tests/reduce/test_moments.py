@@ -14,7 +14,6 @@ from hypothesis.extra import numpy as hnp
 from contracts._variants import Variant
 from pillars._errors import BackendError, DTypeError, ShapeError
 from pillars.backends import namespace
-from pillars.backends.on_numpy import moments as kernels
 from pillars.reduce import (
     Moments,
     chunk_moments,
@@ -25,7 +24,6 @@ from pillars.reduce import (
     row_blocks,
     threaded,
 )
-from pillars.reduce._moments import block_moments
 
 # NIST StRD, univariate summary statistics: certified to 15 digits, and exact for the numbers as written
 NUMACC = {
@@ -160,22 +158,6 @@ def test_integers_and_booleans_are_numbers(variant: Variant) -> None:
     np.testing.assert_allclose(variant.to_numpy(got.covariance), expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
-@pytest.mark.parametrize("shape", [(0, 3), (1, 3), (50, 3), (300, 1), (9000, 33), (4, 0)])
-@pytest.mark.parametrize("elements", [None, 20])
-def test_the_kernel_is_the_body(
-    shape: tuple[int, int], dtype: str, elements: int | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if elements is not None:
-        shape = (min(shape[0], 50), shape[1])
-        monkeypatch.setattr(kernels, "_ELEMENTS", elements)  # several slices, or not even one row
-    x = np.random.default_rng(7).normal(100.0, 20.0, shape).astype(dtype)
-    for one, other in zip(kernels.block_moments(x), block_moments.reference(x), strict=True):
-        assert one.shape == other.shape
-        assert one.dtype == other.dtype == np.float64
-        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-9 * max(1, shape[0]))
-
-
 # --------------------------------------------------------------------------------------------------------------- edges
 def test_a_column_that_is_not_finite_spoils_itself_alone() -> None:
     x = np.array([[1.0, 1.0, 1.0], [2.0, math.inf, math.nan], [6.0, 1.0, 1.0], [7.0, 2.0, 2.0]])
@@ -211,16 +193,6 @@ def test_rows_are_only_read() -> None:
     x.flags.writeable = False
     fold(moments(), row_blocks(x, 7), runner=threaded)
     np.testing.assert_array_equal(x, before)
-
-
-def test_the_state_of_one_call_survives_the_next() -> None:
-    """The kernel keeps a buffer: nothing that it gives away may live there."""
-    x, y = np.random.default_rng(0).normal(size=(2, 50, 2))
-    state = kernels.block_moments(x)
-    before = [part.copy() for part in state]
-    kernels.block_moments(y)
-    for part, kept in zip(state, before, strict=True):
-        np.testing.assert_array_equal(part, kept)
 
 
 def test_states_of_two_libraries_are_not_merged() -> None:

@@ -30,11 +30,13 @@ class Backend(ABC):
     name : "numpy", "cupy", "jax" or "strict".
     xp : the library's Array API namespace.
     notes : for a feature of the capability table ("jit", "vmap", ...), what this backend does instead.
+    differentiates : whether the library brings its own autodiff; else the tracing array is it.
     """
 
     name: str
     xp: Any
     notes: ClassVar[dict[str, str]]
+    differentiates: ClassVar[bool] = False
 
     # what the arrays are
     @abstractmethod

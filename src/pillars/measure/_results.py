@@ -258,6 +258,8 @@ class Bench(NamedTuple):
     schema : of the JSON; it changes when a reader of the old one would break.
     interrupted : whether Ctrl-C ended it: the rows are those measured until then.
     ceilings : what each device copies and multiplies at best, measured in this run.
+    findings : what is wrong, a line each.
+    remarks : where a library's own autodiff of a body is off and the hand-derived gradient is right, a line each.
     units : field -> unit, for the numbers in the JSON.
     """
 
@@ -271,6 +273,7 @@ class Bench(NamedTuple):
     crossovers: tuple[Crossover, ...]
     gradients: tuple[GradientRow, ...]
     findings: tuple[str, ...]
+    remarks: tuple[str, ...]
     seconds: float
     interrupted: bool = False
     units: Mapping[str, str] = BENCH_UNITS

@@ -34,7 +34,7 @@ def words(bench: Bench) -> list[Text]:
         gradients=tuple(row for row in bench.gradients if row.dtype == "float32"),
     )
     lines = [*speed_lines(single), *crossover_lines(bench), *peer_lines(single), limit_line(single)]
-    lines += [gradient_line(single), memory_line(single), double_line(bench)]
+    lines += [gradient_line(single), memory_line(single), *map(Text, bench.remarks), double_line(bench)]
     last = noise_line(bench)
     return [line for line in (*lines, last) if line]
 
@@ -188,6 +188,7 @@ def verdict(bench: Bench) -> Text:
     tail += f" ({bench.seconds:.0f} s)."
     if bench.interrupted:
         tail += " Interrupted: this is what was measured until then."
+    checks -= len(bench.remarks)
     if bench.findings:
         wrong = f"✘ {len(bench.findings)} of {checks} results are wrong or missing on {', '.join(ran)}{tail}"
         return Text(wrong, style="bold red")

@@ -28,6 +28,7 @@ class JaxBackend(Backend):
 
     name = "jax"
     xp = jnp
+    differentiates = True
     notes: ClassVar[dict[str, str]] = {
         "vmap": "jax.vmap",
         "jit": "jax.jit",

@@ -33,5 +33,4 @@ KERNELS: dict[str, str] = {
     "random.fold_in": "threefry:fold_in",
     "random.permute": "threefry:permute",
     "random.split": "threefry:split",
-    "reduce.block_moments": "moments:block_moments",
 }
