@@ -138,3 +138,30 @@ def test_what_does_not_depend_on_the_parameters_is_a_constant() -> None:
     x = np.asarray([0.0, 1.0])
     for _ in range(2):
         assert np.allclose(grad(f)(np.ones(2), x), softmax(x), rtol=1e-15)
+
+
+@pytest.mark.parametrize("twice", [False, True], ids=["first call", "entry"])
+@pytest.mark.usefixtures("fresh")
+def test_a_kernels_pullback_takes_a_traced_cotangent(twice: bool) -> None:
+    """It is linear: the gradient of ⟨pullback(c), w⟩ by c is the forward derivative along w, by differences here."""
+    rng = np.random.default_rng(5)
+    x, labels, w = rng.normal(size=(40, 3)), rng.integers(0, 3, 40), rng.normal(size=(40, 3))
+
+    def losses(x: Any) -> Any:
+        return cross_entropy(x, labels, reduction="none")
+
+    def outputs(w: Any) -> Any:
+        return linear(x, w, np.zeros(3))
+
+    weight, turn = rng.normal(size=(3, 3)), rng.normal(size=(3, 3))
+    for f, at, along in ((losses, x, w), (outputs, weight, turn)):
+        y, pullback = vjp(f, at)
+        if twice:
+            y, pullback = vjp(f, at)
+        pushed = grad(lambda c, pullback=pullback, along=along: np.sum(pullback(c)[0] * along))(
+            np.ones_like(y)
+        )
+        step = 1e-5
+        np.testing.assert_allclose(
+            pushed, (f(at + step * along) - f(at - step * along)) / (2 * step), rtol=0, atol=1e-8
+        )

@@ -127,7 +127,18 @@ def bench() -> Bench:
         for backend in ("numpy", "jax")
     )
     return Bench(
-        "pillars.bench/3", False, environment, states, ceilings, job, operations, changes, gradients, (), (), 61.0
+        "pillars.bench/3",
+        False,
+        environment,
+        states,
+        ceilings,
+        job,
+        operations,
+        changes,
+        gradients,
+        (),
+        (),
+        61.0,
     )
 
 

@@ -15,7 +15,7 @@ from pillars.backends._operation import current_mode
 from pillars.backends._record import Record
 from pillars.backends._registry import adapter_of_type
 from pillars.backends._run import narrow
-from pillars.backends._tree import tree_map
+from pillars.backends._tree import tree_leaves, tree_map
 
 __all__ = ["by_kernel", "forward_and_pullback"]
 
@@ -70,13 +70,19 @@ def forward_and_pullback(
         y = record.function(*positional, **options)
 
     def pullback(g: Any) -> tuple[Any, ...]:
+        there = _home(g, home)
         if record.half == "wide":
-            g = tree_map(lambda each: _widened(home, record, each), g)
+            g = tree_map(lambda each: _widened(there, record, each), g)
         with home.quiet():
-            found = pull(g) if pull is not None else rule(g, y, *positional, **options, needs=needs, **extra)
+            if pull is not None and there is home:
+                found = pull(g)
+            else:
+                if pull is not None and record.rules.forward is not None and not extra:
+                    extra["residuals"] = record.rules.forward(*positional, **options)[1]
+                found = rule(g, y, *positional, **options, needs=needs, **extra)
         cotangents = found if isinstance(found, tuple) else (found,)
         return tuple(
-            _conform(home, cotangent, values[p.position], dtype) if needed else None
+            _conform(there, cotangent, values[p.position], dtype) if needed else None
             for p, cotangent, needed in zip(record.differentiable, cotangents, needs, strict=True)
         )
 
@@ -93,6 +99,13 @@ def by_kernel(home: Any, record: Record, positional: list[Any], options: dict[st
         return None
     with home.quiet():
         return kernel(*positional, **options, needs=needs)
+
+
+def _home(g: Any, home: Any) -> Any:
+    """Where the cotangent lives: it may be traced where the operation's arguments are not."""
+    leaves = (g,) if hasattr(g, "dtype") else tree_leaves(g)
+    traced = next((leaf for leaf in leaves if adapter_of_type(type(leaf)) is not None), None)
+    return home if traced is None else backend_of(traced)
 
 
 def _widened(home: Any, record: Record, g: Any) -> Any:

@@ -98,32 +98,39 @@ def _source(record: Record, kinds: tuple[type, ...], variables: dict[str, Any]) 
         *(f"_v_{name} = _freeze(_trace, {name})" for name in given if name not in traced),
         f"_needed = _needs({', '.join(needs)})",
     ]
-    kept = ""
-    if variables["_forward"] is None:
-        lines.append(f"_result = _function({named})")
-    else:
-        kept = ", residuals=_residuals"
+    forward = variables["_forward"] is not None
+    kept = ", residuals=_residuals" if forward else ""
+    rule = [
+        f"_found = _vjp(_cotangent, _result, {call}, needs=_needed{kept})",
+        "return _found if isinstance(_found, tuple) else (_found,)",
+    ]
+    if forward or variables["_kernel"] is not None:
         lines += [f"_check({named})"] if variables["_check"] is not None else []
-        forward = [f"_check_values({call})"] if variables["_check_values"] is not None else []
-        forward.append(f"_result, _residuals = _forward({call})")
-        lines += ["_served = None", "with _quiet():"]
-        if variables["_kernel"] is not None:
-            lines += [
-                f"    if _v_{leader}.size >= _kernel.minimum_size:",
-                f"        _served = _kernel({call}, needs=_needed)",
-            ]
-        lines += ["    if _served is None:", *(f"        {line}" for line in forward)]
+    if variables["_kernel"] is not None:
         lines += [
-            "if _served is not None:",
-            "    _result, _pullback = _served",
-            f"    {made}",
+            f"if _v_{leader}.size >= _kernel.minimum_size:",
+            "    with _quiet():",
+            f"        _served = _kernel({call}, needs=_needed)",
+            "    if _served is not None:",
+            "        _result, _pull = _served",
+            "        def _pullback(_cotangent):",
+            "            if type(_cotangent) is not _traced:",
+            "                return _pull(_cotangent)",
+            *([f"            _residuals = _forward({call})[1]"] if forward else []),
+            *(f"            {line}" for line in rule),
+            f"        {made}",
         ]
+    if forward:
+        lines += ["with _quiet():"]
+        lines += [f"    _check_values({call})"] if variables["_check_values"] is not None else []
+        lines += [f"    _result, _residuals = _forward({call})"]
+    else:
+        lines.append(f"_result = _function({named})")
     lines += [
         "if type(_result) is not _array:",
         "    _result = _finish(_result)",
         "def _pullback(_cotangent):",
-        f"    _found = _vjp(_cotangent, _result, {call}, needs=_needed{kept})",
-        "    return _found if isinstance(_found, tuple) else (_found,)",
+        *(f"    {line}" for line in rule),
         "if type(_result) is not _array:",
         f"    return _several(_record, ({', '.join(nodes)},), _result, _pullback, _trace)",
         made,

@@ -10,7 +10,8 @@ import pytest
 from pillars import explain
 from pillars.backends import Draw
 from pillars.backends.on_numpy import _blocks, activations
-from pillars.layers import gelu, leaky_relu, silu
+from pillars.calculus import grad, vjp
+from pillars.layers import gelu, leaky_relu, relu, silu
 from pillars.probability import sigmoid
 
 EACH = pytest.mark.parametrize(
@@ -63,6 +64,46 @@ def test_threads_change_nothing(
         monkeypatch.setattr(_blocks, "BLOCK", block)
         monkeypatch.setenv("PILLARS_NUM_THREADS", threads)
         assert np.array_equal(f(x, **options), once, equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "f", [relu, leaky_relu, lambda x: leaky_relu(x, negative_slope=0.3)], ids=["relu", "leaky", "0.3"]
+)
+@pytest.mark.parametrize("order", ["C", "F", "turned", "wide", "broadcast"])
+def test_a_pullback_by_bits_is_the_rule(draw: Draw, f: Any, dtype: str, order: str) -> None:
+    """The traced body decides: NaN and infinite cotangents too, and whatever they look like in memory."""
+    x = numbers(draw, 2**15 + 16, dtype).reshape(16, -1)
+    g = numbers(draw, x.size, dtype)[::-1].reshape(x.shape)
+    if order == "F":
+        x = np.asarray(x, order="F")
+    elif order == "turned":
+        g = np.asarray(g, order="F")
+    elif order == "wide":
+        g = np.repeat(g, 2, axis=1)[:, ::2]
+    elif order == "broadcast":
+        g = np.broadcast_to(g[:1], x.shape)
+    keep = ~(x <= 0) if f is relu else x > 0
+    slope = 0.0 if f is relu else 0.01 if f is leaky_relu else 0.3
+    expected = np.where(keep, g, (np.zeros_like(g) if f is relu else np.asarray(slope, dtype) * g))
+    before = x.copy(), g.copy()
+    y, pullback = vjp(f, x)
+    (got,) = pullback(g)
+    assert np.array_equal(y, f(x), equal_nan=True)
+    assert got.dtype == dtype
+    assert np.array_equal(got, expected, equal_nan=True)
+    assert np.array_equal(np.signbit(got), np.signbit(expected))
+    assert np.array_equal(x, before[0], equal_nan=True)
+    assert np.array_equal(g, before[1], equal_nan=True)
+
+
+@pytest.mark.parametrize("f", [relu, leaky_relu])
+def test_a_pullback_has_a_gradient_of_its_own(draw: Draw, f: Any) -> None:
+    """It is linear in the cotangent, which may itself be traced: the kernel then gives way to the rule."""
+    x, g, weights = draw.normal(2**15), draw.normal(2**15), draw.normal(2**15)
+    _, pullback = vjp(f, x)
+    turned = grad(lambda g: np.sum(pullback(g)[0] * weights))(g)
+    assert np.array_equal(turned, pullback(weights)[0])
 
 
 def test_what_the_kernels_leave_to_the_body(draw: Draw) -> None:

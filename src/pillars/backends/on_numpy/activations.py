@@ -16,6 +16,7 @@ from pillars.backends.on_numpy.normal import exact_gelu
 __all__ = ["gelu", "leaky_relu", "relu", "sigmoid", "silu"]
 
 _THREADED = 2**19  # elements below which one pass is as fast whole
+_SELECTED = 2**15  # elements below which one np.where is as fast
 _SIZE = 2**15  # elements below which a temporary costs next to nothing
 _FAR = -1e4  # times a sigmoid that is 0 long before, where −inf would give NaN
 
@@ -87,15 +88,52 @@ def gelu(x: Any, /, *, approximate: bool) -> Any:
     return _in_blocks(x, work)
 
 
-@kernel(minimum_size=_THREADED, eligible=contiguous)
-def relu(x: Any, /) -> Any:
-    """The larger of x and 0."""
-
+def _relu(x: Any) -> Any:
     def work(x: Any, y: Any, scratch: Any) -> None:
         y.fill(0.0)
         np.maximum(x, y, out=y)
 
     return _in_blocks(x, work)
+
+
+def _selected(g: Any, x: Any, work: Callable[[Any, Any, Any, Any], None]) -> Any:
+    """``work(bits of g, of its place in the result, a block of x, scratch of such bits)`` for all blocks.
+
+    What np.where takes for numbers of either sign is mostly branches guessed wrong: bits and a mask have none.
+    """
+    made = np.empty_like(x)  # in the memory's order of x, so that all ravel to a view
+    if g.strides != x.strides or g.dtype != x.dtype:
+        made[...] = g
+        g = made
+    bits = f"i{x.dtype.itemsize}"
+    cotangents, found = g.ravel(order="K").view(bits), made.ravel(order="K").view(bits)
+    values = x.ravel(order="K")
+
+    def block(part: slice, scratch: Any) -> None:
+        work(cotangents[part], found[part], values[part], scratch.reshape(-1))
+
+    by_blocks(values.size, 1, block, scratch=bits)
+    return made
+
+
+@kernel(minimum_size=_SELECTED)
+def relu_and_pullback(x: Any, /, *, needs: Any) -> Any:
+    """relu, and its pullback: the cotangent where x is positive or NaN."""
+    if contiguous(x):
+        return None
+    y = _relu(x) if x.size >= _THREADED else np.maximum(x, 0.0)
+
+    def work(g: Any, dx: Any, x: Any, mask: Any) -> None:
+        np.subtract((x <= 0).view(np.int8), 1, out=mask)
+        np.bitwise_and(g, mask, out=dx)
+
+    return y, lambda g: (_selected(g, x, work),)
+
+
+@kernel(minimum_size=_THREADED, eligible=contiguous, pullback=relu_and_pullback)
+def relu(x: Any, /) -> Any:
+    """The larger of x and 0."""
+    return _relu(x)
 
 
 def _leaks(x: Any, /, *, negative_slope: Any) -> str | None:
@@ -104,12 +142,32 @@ def _leaks(x: Any, /, *, negative_slope: Any) -> str | None:
     return contiguous(x)
 
 
-@kernel(minimum_size=_SIZE, eligible=_leaks)
-def leaky_relu(x: Any, /, *, negative_slope: Any) -> Any:
-    """The larger of x and slope·x."""
-
+def _leaky(x: Any, negative_slope: Any) -> Any:
     def work(x: Any, y: Any, scratch: Any) -> None:
         np.multiply(x, negative_slope, out=y)
         np.maximum(x, y, out=y)
 
     return _in_blocks(x, work)
+
+
+@kernel(minimum_size=_SIZE)
+def leaky_relu_and_pullback(x: Any, /, *, negative_slope: Any, needs: Any) -> Any:
+    """Leaky relu, and its pullback: the cotangent where x is positive, slope times it elsewhere."""
+    if _leaks(x, negative_slope=negative_slope) or needs.negative_slope:
+        return None
+    dtype = x.dtype
+    one, slope = np.asarray([1.0, negative_slope], dtype).view(f"i{dtype.itemsize}")
+
+    def work(g: Any, dx: Any, x: Any, factor: Any) -> None:
+        np.negative((x > 0).view(np.int8), out=factor)
+        np.bitwise_and(factor, one ^ slope, out=factor)
+        np.bitwise_xor(factor, slope, out=factor)
+        np.multiply(g.view(dtype), factor.view(dtype), out=dx.view(dtype))
+
+    return _leaky(x, negative_slope), lambda g: (_selected(g, x, work), None)
+
+
+@kernel(minimum_size=_SIZE, eligible=_leaks, pullback=leaky_relu_and_pullback)
+def leaky_relu(x: Any, /, *, negative_slope: Any) -> Any:
+    """The larger of x and slope·x."""
+    return _leaky(x, negative_slope)
