@@ -13,7 +13,7 @@ from pillars.backends.on_numpy._blocks import by_blocks
 from pillars.backends.on_numpy.elementwise import contiguous
 from pillars.backends.on_numpy.normal import exact_gelu
 
-__all__ = ["gelu", "leaky_relu", "relu", "sigmoid", "silu"]
+__all__ = ["gelu", "leaky_relu", "relu", "sigmoid", "silu", "unless_negative"]
 
 _THREADED = 2**19  # elements below which one pass is as fast whole
 _SELECTED = 2**15  # elements below which one np.where is as fast
@@ -116,18 +116,25 @@ def _selected(g: Any, x: Any, work: Callable[[Any, Any, Any, Any], None]) -> Any
     return made
 
 
+def unless_negative(g: Any, x: Any) -> Any:
+    """g, and 0 where x <= 0, to the bit; x is contiguous."""
+    if x.size < _SELECTED:
+        return np.where(x <= 0, np.zeros_like(g), g)
+
+    def work(g: Any, dx: Any, x: Any, mask: Any) -> None:
+        np.subtract((x <= 0).view(np.int8), 1, out=mask)
+        np.bitwise_and(g, mask, out=dx)
+
+    return _selected(g, x, work)
+
+
 @kernel(minimum_size=_SELECTED)
 def relu_and_pullback(x: Any, /, *, needs: Any) -> Any:
     """relu, and its pullback: the cotangent where x is positive or NaN."""
     if contiguous(x):
         return None
     y = _relu(x) if x.size >= _THREADED else np.maximum(x, 0.0)
-
-    def work(g: Any, dx: Any, x: Any, mask: Any) -> None:
-        np.subtract((x <= 0).view(np.int8), 1, out=mask)
-        np.bitwise_and(g, mask, out=dx)
-
-    return y, lambda g: (_selected(g, x, work),)
+    return y, lambda g: (unless_negative(g, x),)
 
 
 @kernel(minimum_size=_THREADED, eligible=contiguous, pullback=relu_and_pullback)

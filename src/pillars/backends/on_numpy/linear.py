@@ -10,6 +10,7 @@ import numpy as np
 from pillars.backends._kernels import kernel
 from pillars.backends._registry import load
 from pillars.backends.on_numpy._blocks import by_blocks
+from pillars.backends.on_numpy.activations import unless_negative
 
 __all__ = ["linear", "linear_and_pullback"]
 
@@ -22,15 +23,19 @@ def _more_than_a_product(x: Any, weight: Any, bias: Any, /, *, activation: str |
 
 @kernel()
 def linear_and_pullback(x: Any, weight: Any, bias: Any, /, *, activation: str | None, needs: Any) -> Any:
-    """The affine map with its bias added in place, and its pullback; None where an activation follows."""
-    if activation is not None:
+    """The map with bias and relu in place, and its pullback; None where another activation follows."""
+    if activation not in (None, "relu"):
         return None
     y = np.asarray(np.matmul(x, weight))
     if bias is not None:
         np.add(y, bias, y)
+    if activation is not None:
+        np.maximum(y, 0.0, y)
     features, made = weight.shape
 
     def pullback(g: Any) -> Any:
+        if activation is not None:
+            g = unless_negative(g, y)
         rows = g.reshape(-1, made)
         return (
             np.matmul(g, weight.T) if needs.x else None,
