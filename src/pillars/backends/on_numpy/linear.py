@@ -30,7 +30,7 @@ def linear_and_pullback(x: Any, weight: Any, bias: Any, /, *, activation: str | 
     if bias is not None:
         np.add(y, bias, y)
     if activation is not None:
-        np.maximum(y, 0.0, y)
+        np.maximum(y, 0.0, out=y)
     features, made = weight.shape
 
     def pullback(g: Any) -> Any:
