@@ -140,7 +140,7 @@ def bench(session: nox.Session) -> None:
     _install_wheel(session, "all")
     session.install(*_group("bench"))
     session.run("pillars", "bench", *session.posargs)
-    for suite in ("dispatch", "kernels", "speed"):
+    for suite in ("dispatch", "kernels", "speed", "stability", "checkers"):
         session.run("python", f"bench/{suite}.py")
 
 

@@ -174,6 +174,18 @@ def test_absolute_values_of_small_numbers_are_not_accused(
         assert found.ok is True, f"seed {seed}: {found}"
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_many_kinks_nearby_are_not_a_wrong_gradient(variant: Variant, dtype: str) -> None:
+    """Σ|x| with entries down to 1e-6: signed directions cross some kinks at every step that float32 resolves."""
+    numpy_only(variant)
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        x = rng.standard_normal(30)
+        x[:10] = rng.choice([-1.0, 1.0], 10) * 10.0 ** rng.uniform(-6, -2, 10)
+        found = check_gradient(lambda x: np.sum(np.abs(x)), x.astype(dtype), gradient=np.sign)
+        assert found.ok is True, f"seed {seed}: {found}"
+
+
 # ------------------------------------------------------------------------------------------ drawn functions and faults
 def _norm(w: Any) -> Any:
     return np.sqrt(np.sum(w * w))
@@ -442,6 +454,26 @@ def test_nan_in_a_gradient_is_wrong_where_the_function_has_a_slope(variant: Vari
     assert "finite in one of them alone" in by_method(naive)["autodiff"].note
     right = check_gradient(f, at, gradient=lambda z: gradient(z, 0.0))
     assert right.ok is True, str(right)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_nan_in_a_gradient_is_seen_by_differences_alone(variant: Variant, draw: Draw, dtype: str) -> None:
+    """Beside slopes of some size a slope of 0 is known well enough, in float32 too; an infinite one is none."""
+    x = (draw.away_from_zero(20) - 0.1).astype(dtype)
+    found = check_gradient(
+        lambda x: np.sum(np.where(x > 0, np.log(np.abs(x)), np.zeros_like(x))),
+        x,
+        gradient=lambda x: np.where(x > 0, 1 / x, np.full_like(x, np.nan)),
+        methods=("taylor", "central"),
+    )
+    assert found.ok is False, str(found)
+    cusp = check_gradient(
+        lambda x: np.sum(np.sqrt(np.abs(x))),
+        np.asarray([0.0, 2.0, 3.0], dtype),
+        gradient=lambda x: np.where(x > 0, 0.5 / np.sqrt(np.maximum(x, 1)), np.nan),
+        methods=("taylor", "central"),
+    )
+    assert cusp.ok is not False, str(cusp)
 
 
 def test_a_point_where_the_function_is_not_finite_is_not_judged(variant: Variant) -> None:

@@ -270,13 +270,14 @@ def nonfinite(evidence: Evidence) -> CheckRow | None:
     places = [int(i) for i in (~subject.host.isfinite(evidence.raw)).nonzero()[0]]
     if not places:
         return None
+    largest = float(subject.host.max(subject.host.abs(evidence.gradient)))  # of those that are finite
     for place in places[:_NAMED]:
-        found = probe(evidence.problem, along(subject, [place]))
-        if (
-            found.error is not None
-            and found.differentiable
-            and found.truncation + found.rounding < 1e-2 * abs(found.error) + 1e-6
-        ):
+        u = along(subject, [place])
+        found = probe(evidence.problem, u)
+        if found.error is None or not found.differentiable:
+            continue
+        known = max(abs(found.error), largest * float(subject.host.linalg.norm(u)))
+        if found.truncation + found.rounding < 1e-2 * known + 1e-6:
             note = (
                 f"{len(places)} of {subject.x.size} entries are not finite, "
                 f"where the function's slope is {found.error:.3g}"

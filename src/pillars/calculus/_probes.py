@@ -20,6 +20,7 @@ __all__ = ["Probe", "Problem", "probe"]
 
 _ABOVE = 64.0  # a remainder this far above rounding has its slope right within 0.05
 _JUMP = 0.6  # over two halvings: a smooth function's one-sided slopes come together by 0.25
+_BENT = 0.75  # over one halving: a smooth function's come together by 0.5; else kinks lie within the step
 _WINDOW = 6
 _SHARE = 0.15
 # a linear part of a tenth at the middle of the window, where the order would still be 1.9, doubles with every halving
@@ -95,7 +96,8 @@ def _measure(problem: Problem, direction: Any, seen: Ladder) -> Probe:
     noises = [unit / h for unit, h in zip(seen.rounding, steps, strict=True)]
     typical = [unit / h for unit, h in zip(seen.typical, steps, strict=True)]
     best, truncation = _best(errors, noises, typical)
-    if _rough(errors[: best + 1], typical):
+    bent = best + 1 < len(jumps) and jumps[best + 1] > _BENT * jumps[best]
+    if bent or _rough(errors[: max(best, _WINDOW) + 1], typical):
         truncation = max(truncation, jumps[best] / 2)
     remainders = [(h, abs(up), unit) for (h, up), unit in zip(seen.ahead, seen.ahead_rounding, strict=True)]
     order, points, linear, hidden = _order(remainders)
@@ -136,7 +138,7 @@ def _best(errors: list[float], noises: list[float], typical: list[float]) -> tup
 
 
 def _rough(errors: list[float], noises: list[float]) -> bool:
-    """Whether the errors up to the best step fell as those of a smooth function do, by 4 a halving.
+    """Whether the errors up to the best step (or the first few) fell as those of a smooth function do, by 4 a halving.
 
     With kinks on the way they come and go by chance, and seem settled where none happens to lie: what the sides differ
     by bounds them, if all bend alike.
