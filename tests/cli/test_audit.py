@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -26,10 +27,15 @@ def test_every_gradient_holds_and_every_tenant_is_there() -> None:
     assert {row["backend"] for row in listed["rows"]} == {"numpy"}
 
 
-def test_a_wrong_gradient_exits_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_gradient_exits_with_1(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     row = measure.audit(["numpy"])[0]._replace(error=0.5, ok=False, note="argument x")
     monkeypatch.setattr(sys.modules["pillars.measure._audit"], "audit", lambda backends=None: [row])
     found = runner.invoke(app, ["audit"])
     assert found.exit_code == 1
     assert f"✘ {row.operation} (numpy, {row.method}): error 5.0e-01" in found.stdout
     assert runner.invoke(app, ["audit", "--json"]).exit_code == 1
+    page = tmp_path / "audit.html"
+    assert runner.invoke(app, ["audit", "--html", str(page)]).exit_code == 1
+    assert "1 of 1 gradient checks failed" in page.read_text(encoding="utf-8")
+    nowhere = runner.invoke(app, ["audit", "--html", str(tmp_path / "none" / "audit.html")])
+    assert nowhere.exit_code == 2

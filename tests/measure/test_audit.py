@@ -14,9 +14,12 @@ from pillars import BackendError
 from pillars.algorithms import attention
 from pillars.backends import Availability, Draw, available, backend, records
 from pillars.calculus import CheckRow, mean_squared_error
+from pillars.calculus._rules import RULES
 from pillars.layers import linear
 from pillars.measure import AuditRow, audit, run_audit
 from pillars.measure._audit import _worst, audit_operation, subject_of
+from pillars.measure._audit_rules import rule_checks
+from pillars.measure.cases import CASES
 from pillars.probability import softmax
 
 module = sys.modules["pillars.measure._audit"]
@@ -24,8 +27,14 @@ METHODS = ["autodiff", "complex_step", "taylor", "central"]
 
 
 @pytest.fixture(scope="module")
-def rows() -> list[AuditRow]:
+def everything() -> list[AuditRow]:
     return audit(["numpy"])
+
+
+@pytest.fixture
+def rows(everything: list[AuditRow]) -> list[AuditRow]:
+    """Of the gradients derived by hand."""
+    return [row for row in everything if not row.traced]
 
 
 def test_every_hand_derived_gradient_holds(rows: list[AuditRow]) -> None:
@@ -185,6 +194,65 @@ def test_what_cannot_be_audited_is_told(monkeypatch: pytest.MonkeyPatch) -> None
         (True, "", "float64"),
         (False, "no GPU", ""),
     ]
+
+
+# ------------------------------------------------------------------------------------------ rules of the tracing array
+def test_every_function_that_grad_differentiates_holds(everything: list[AuditRow]) -> None:
+    traced = [row for row in everything if row.traced]
+    assert [row for row in traced if row.ok is False] == []
+    named = {row.operation.removeprefix("grad.") for row in traced}
+    assert named == {case.name for case in CASES if case.rule != "astype"}  # which rounds
+    rounded = {case.rule for case in CASES if case.name in named} | {"astype"}
+    assert set(RULES) <= rounded
+    for name in named:
+        methods = {row.method: row for row in traced if row.operation == f"grad.{name}"}
+        assert list(methods) == METHODS[1:]
+        assert methods["central"].ok
+        assert methods["central"].tolerance < 1e-4
+        assert all(row.note for row in methods.values())
+
+
+def test_on_jax_there_is_nothing_to_trace() -> None:
+    assert list(rule_checks(backend("strict")))
+    pytest.importorskip("jax")
+    assert list(rule_checks(backend("jax"))) == []
+
+
+def test_the_strict_namespace_holds() -> None:
+    found = dict(rule_checks(backend("strict")))
+    assert len(found) > 90
+    wrong = [
+        (name, row)
+        for name, rows in found.items()
+        for each in rows.values()
+        for row in each
+        if row.ok is False
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("name", ["exp", "matmul", "gather", "svd"])
+def test_a_fault_in_a_rule_of_the_table_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three in a hundred too much of the first operand's cotangent."""
+    right = RULES[name].pulls[0]
+    wrong = (lambda *args, **options: 1.03 * right(*args, **options), *RULES[name].pulls[1:])
+    monkeypatch.setattr(RULES[name], "pulls", wrong)
+    cases = {case.name for case in CASES if case.rule == name}
+    failed = {
+        row[5:]
+        for row, found in rule_checks(backend("numpy"))
+        if any(r.ok is False for r in found["central"])
+    }
+    assert cases <= failed
+
+
+def test_a_rule_of_the_table_that_fails_is_a_row_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: Any, **options: Any) -> Any:
+        raise ZeroDivisionError("planted")
+
+    monkeypatch.setattr(RULES["tanh"], "pulls", (broken,))
+    found = dict(rule_checks(backend("numpy")))["grad.tanh"]["central"]
+    assert next((row.ok, row.note) for row in found) == (False, "ZeroDivisionError: planted")
 
 
 def test_it_is_reached_through_the_door() -> None:

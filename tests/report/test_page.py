@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import socketserver
@@ -17,8 +18,8 @@ import pytest
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
 
-from pillars.measure import Bench
-from pillars.report import bench_page
+from pillars.measure import Audit, AuditRow, AuditState, Bench, environment
+from pillars.report import audit_page, bench_page
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -122,6 +123,34 @@ def test_the_words_are_those_of_the_terminal(bench: Bench) -> None:
         "no CUDA-capable device is detected",
     ):
         assert said in text, said
+
+
+def test_the_page_of_an_audit() -> None:
+    held = AuditRow("layers.linear", "numpy", "central", 1.5e-12, 1e-9, True, "16 entries")
+    apart = AuditRow(
+        "layers.linear", "numpy", "complex_step", math.nan, math.nan, None, "it refuses <complex>: no"
+    )
+    rule = held._replace(operation="grad.exp", error=0.25, ok=False)
+    states = (
+        AuditState("numpy", True, "2.4", ("cpu",), "", "float64"),
+        AuditState("cupy", False, None, (), "no CUDA-capable device is detected", ""),
+    )
+    page = audit_page(Audit("pillars.audit/1", {}, states, (held, apart, rule)), environment())
+    reader = read(page)
+    assert reader.rows == {"operations": 2, "functions": 2}
+    assert reader.fetched == []
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", page))
+    for said in (
+        "✘ 1 of 2 gradient checks failed; 1 do not apply.",
+        "grad.exp (numpy, central): error 2.5e-01, tolerance 1.0e-09. 16 entries",
+        "not run: no CUDA-capable device is detected",
+        "1 × complex step: it refuses &lt;complex&gt; (layers.linear)",
+    ):
+        assert said in text, said
+    assert 'title="it refuses &lt;complex&gt;: no"' in page
+    assert 'title="tolerance 1.0e-09; 16 entries"' in page
+    alone = audit_page(Audit("pillars.audit/1", {}, states, (held,)), environment())
+    assert read(alone).rows == {"operations": 2}
 
 
 def test_what_is_wrong_is_shown_and_words_are_escaped(broken: Bench) -> None:

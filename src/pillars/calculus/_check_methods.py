@@ -215,7 +215,7 @@ def taylor(evidence: Evidence, walks: list[Walk], words: str) -> CheckRow:
     if len(good) < len(fitted):
         note += f"; {len(fitted) - len(good)} with too few regular remainders above rounding"
     if fitted and not good:
-        return apart("taylor", note)
+        return apart("taylor", f"too few regular remainders above rounding: {note}")
     hidden = max(p.hidden + own[id(p)] for p in seen if p.order is None or p.order >= _ORDER)
     found = _confirmed("taylor", (0.0, hidden), hidden, walks, evidence, note)
     return found._replace(error=below, tolerance=2 - _ORDER) if found.ok else found

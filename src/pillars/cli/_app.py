@@ -212,24 +212,38 @@ def backends(
 
 @app.command()
 @_told
-def audit(backends: Backends = None, as_json: AsJson = False) -> None:
-    """Hand-derived gradients against autodiff, complex step and finite differences. Exits with 1 where one is off."""
+def audit(
+    backends: Backends = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Also one page, self-contained.", metavar="FILE")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Every gradient against autodiff, complex step and finite differences. Exits with 1 where one is off.
+
+    Those that are derived by hand, of every operation; and the rules of
+    pillars.grad, a function at a time.
+    """
     from pillars import measure, report
 
+    if html is not None:
+        _check_page(html, pictures=False)
     found = measure.run_audit(_names(backends))
     if as_json:
         typer.echo(measure.as_json(found))
     else:
         report.print_audit(report.output_console(), found)
+    if html is not None:
+        html.write_text(report.audit_page(found, measure.environment()), encoding="utf-8")
     if any(row.ok is False for row in found.rows):
         raise typer.Exit(FINDINGS)
 
 
-def _check_page(path: Path) -> None:
+def _check_page(path: Path, *, pictures: bool = True) -> None:
     """What would fail after a minute of measuring fails before it."""
     from pillars import report
 
-    missing = report.page_needs()
+    missing = report.page_needs(pictures=pictures)
     if missing:
         raise BackendError(f"--html needs {' and '.join(missing)}: pip install {' '.join(missing)}")
     if path.is_dir() or not path.absolute().parent.is_dir():

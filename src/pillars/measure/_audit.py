@@ -26,6 +26,7 @@ from pillars.backends import (
 from pillars.calculus import CheckRow
 from pillars.calculus._check_rows import METHODS, check_subject
 from pillars.calculus._subject import LONGEST, Subject
+from pillars.measure._audit_rules import GRAD, rule_checks
 from pillars.measure._bench import backend_states
 from pillars.measure._rooms import rooms
 from pillars.measure._schema import AUDIT, AUDIT_UNITS
@@ -52,6 +53,11 @@ class AuditRow(NamedTuple):
     tolerance: float
     ok: bool | None
     note: str
+
+    @property
+    def traced(self) -> bool:
+        """Whether it is a function that the tracing array differentiates, and no operation with a rule of its own."""
+        return self.operation.startswith(f"{GRAD}.")
 
 
 class AuditState(NamedTuple):
@@ -109,7 +115,9 @@ def run_audit(backends: Sequence[str] | None = None) -> Audit:
 
 
 def audit(backends: Sequence[str] | None = None) -> list[AuditRow]:
-    """Check every hand-derived gradient of the package against autodiff of its body and three numerical methods.
+    """Check every hand-derived gradient of the package, and every rule of the tracing array.
+
+    The first against autodiff of its body and three numerical methods, the rules against these three.
 
     Parameters
     ----------
@@ -118,8 +126,9 @@ def audit(backends: Sequence[str] | None = None) -> list[AuditRow]:
     Returns
     -------
     list of AuditRow(operation, backend, method, error, tolerance, ok, note): four rows, one a method, for every
-    operation and backend. All floating arguments and all numbers (temperatures) are differentiated, at inputs from
-    the operation's domain, in float64; on JAX without x64 in float32, which the note says.
+    operation and backend; then three for every function that :func:`pillars.grad` differentiates ("grad.exp"), on the
+    backends whose gradients are its own. All floating arguments and all numbers (temperatures) are differentiated, at
+    inputs from the operation's domain, in float64; on JAX without x64 in float32, which the note says.
 
     Raises
     ------
@@ -146,7 +155,14 @@ def audit(backends: Sequence[str] | None = None) -> list[AuditRow]:
         for record in records().values()
         if record.rules.vjp is not None and record.body.__module__.startswith("pillars.")
     ]
-    return [row for record in audited for home in homes for row in audit_operation(record, home)]
+    found = [row for record in audited for home in homes for row in audit_operation(record, home)]
+    rules = [
+        _worst(name, home, method, rows)
+        for home in homes
+        for name, checked in rule_checks(home)
+        for method, rows in checked.items()
+    ]
+    return found + sorted(rules, key=lambda row: row.operation)
 
 
 def audit_operation(record: Record, home: Backend) -> list[AuditRow]:

@@ -12,10 +12,10 @@ from pillars.measure import Audit, AuditRow
 from pillars.report._console import legend_of, plain_table, put
 from pillars.report._units import error
 
-__all__ = ["print_audit"]
+__all__ = ["audit_verdict", "failures", "grid_of", "print_audit", "reasons"]
 
 _LEGEND = {
-    "autodiff, complex step, central": "the hand-derived gradient's distance from that method, relative",
+    "autodiff, complex step, central": "the gradient's distance from that method, relative",
     "taylor": "how far the remainder's order is below 2",
     "-": "does not apply, counted below",
 }
@@ -28,49 +28,64 @@ def print_audit(console: Console, audit: Audit) -> None:
     put(console, _table(rows, methods))
     shown = [method.replace("_", " ") for method in methods]
     put(console, legend_of(_LEGEND, [*shown, "-"]), "dim")
-    failed = [row for row in rows if row.ok is False]
-    skipped = [row for row in rows if row.ok is None]
     put(console)
-    for row in failed:
+    for row in failures(audit):
         bound = f"error {error(row.error)}, tolerance {error(row.tolerance)}"
         words = f"{row.operation} ({row.backend}, {row.method}): {bound}. {row.note}".rstrip()
         put(console, Text.assemble(("✘ ", "red"), words))
-    for reason in _reasons(skipped):
+    for reason in reasons(audit):
         put(console, Text.assemble(("- ", "yellow"), reason))
     for state in audit.backends:
         if state.ran:
             put(console, f"{state.name}: in {state.dtype}")
         else:
             put(console, Text.assemble(state.name, (" not run: ", "yellow"), state.reason))
-    checked = len(rows) - len(skipped)
-    apart = f"; {len(skipped)} do not apply" if skipped else ""
+    put(console, audit_verdict(audit), "bold red" if failures(audit) else "bold green")
+
+
+def failures(audit: Audit) -> list[AuditRow]:
+    """What does not hold."""
+    return [row for row in audit.rows if row.ok is False]
+
+
+def audit_verdict(audit: Audit) -> str:
+    """One line: how many checks hold."""
+    skipped = sum(row.ok is None for row in audit.rows)
+    checked, failed = len(audit.rows) - skipped, len(failures(audit))
+    apart = f"; {skipped} do not apply" if skipped else ""
     if failed:
-        put(console, f"✘ {len(failed)} of {checked} gradient checks failed{apart}.", "bold red")
-    else:
-        put(console, f"✔ All {checked} gradient checks hold{apart}.", "bold green")
+        return f"✘ {failed} of {checked} gradient checks failed{apart}."
+    return f"✔ All {checked} gradient checks hold{apart}."
 
 
-def _table(rows: Sequence[AuditRow], methods: Sequence[str]) -> Table:
+def grid_of(rows: Sequence[AuditRow]) -> dict[tuple[str, str], dict[str, AuditRow]]:
+    """(operation, backend) -> method -> row."""
     grid: dict[tuple[str, str], dict[str, AuditRow]] = {}
     for row in rows:
         grid.setdefault((row.operation, row.backend), {})[row.method] = row
+    return grid
+
+
+def _table(rows: Sequence[AuditRow], methods: Sequence[str]) -> Table:
     table = plain_table()
     table.add_column("operation", no_wrap=True)
     table.add_column("backend", no_wrap=True)
     for method in methods:
         table.add_column(method.replace("_", " "), justify="right", no_wrap=True)
     previous = ""
-    for (operation, backend), found in grid.items():
+    for (operation, backend), found in grid_of(rows).items():
         cells = [_cell(found.get(method)) for method in methods]
         table.add_row(Text(operation if operation != previous else "", style="bold"), backend, *cells)
         previous = operation
     return table
 
 
-def _reasons(skipped: Sequence[AuditRow]) -> list[str]:
+def reasons(audit: Audit) -> list[str]:
     """Why methods did not apply, the most frequent first: what follows a note's colon is one operation's own."""
     places: dict[tuple[str, str], list[str]] = {}
-    for row in skipped:
+    for row in audit.rows:
+        if row.ok is not None:
+            continue
         told = row.method.replace("_", " "), row.note.partition(":")[0]
         places.setdefault(told, []).append(row.operation)
     said = []
