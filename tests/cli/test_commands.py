@@ -352,7 +352,7 @@ def test_a_page_that_cannot_be_written_is_refused_before_the_bench(
         found = run("bench", "--html", str(path))
         assert found.exit_code == 2
         assert "expected a file in a folder that is there" in " ".join(found.output.replace("│", " ").split())
-    monkeypatch.setattr(report, "page_needs", lambda: ["jinja2", "matplotlib"])
+    monkeypatch.setattr(report, "page_needs", lambda **options: ["jinja2", "matplotlib"])
     found = run("bench", "--html", str(tmp_path / "bench.html"))
     assert found.exit_code == 2
     assert "--html needs jinja2 and matplotlib: pip install jinja2 matplotlib" in " ".join(
