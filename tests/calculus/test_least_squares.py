@@ -313,3 +313,14 @@ def test_two_libraries_are_refused() -> None:
     with pytest.raises(BackendError, match="expected one library"):
         gradient_descent(fit(), jnp.ones(2))
     assert pillars.calculus.LeastSquaresLoss is LeastSquaresLoss
+
+
+def test_a_loss_is_never_negative() -> None:
+    for seed in range(20):
+        draw = np.random.default_rng(seed)
+        x = draw.normal(size=(100, 3))
+        fit = gradient_descent(
+            LeastSquaresLoss(x, x @ [1.0, 2.0, 3.0]), np.zeros(3), optimizer=sgd(0.1), steps=300
+        )
+        assert 0 <= fit.loss < 1e-20
+        assert np.all(fit.history.loss >= 0)

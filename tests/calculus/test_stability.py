@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,28 @@ def test_sharpness_is_the_dense_hessians(seed: int) -> None:
     assert found.value == pytest.approx(np.linalg.eigvalsh(hessian)[-1], rel=1e-6)
     assert found.value <= np.linalg.eigvalsh(x.T @ x / 30)[-1] / 4  # the logistic Hessian's bound
     assert 0 <= found.residual <= 1e-6 * found.value
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [adamw(0.097), adamw(1.0), adamw(warmup_cosine(0.5, 10, 100)), sgd(0.5), sgd(0.9, momentum=0.9)],
+    ids=["adamw", "adamw 1", "warm-up", "sgd", "momentum"],
+)
+def test_the_advice_is_below_what_is_refused(optimizer: Any) -> None:
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(256, 8))
+    y = np.sin(x[:, :1])
+    params = [draw.normal(size=(8, 32)) / 3, np.zeros(32), draw.normal(size=(32, 1)) / 6]
+
+    def loss(p: Any, x: Any, y: Any) -> Any:
+        return np.mean((np.tanh(x @ p[0] + p[1]) @ p[2] - y) ** 2)
+
+    found = preflight(loss, params, x, y, optimizer=optimizer)
+    assert found.verdict in ("catapult", "diverges")
+    (advised,) = re.findall(r"at most ([\d.e-]+?)(?:,|\.?$)", found.advice)
+    assert float(advised) < min(found.learning_rate, found.ahead or found.limit, found.limit)
+    scheduled = optimizer.update.schedule is not None  # which warms up already
+    assert ("warm up" in found.advice) is (found.verdict == "catapult" and not scheduled)
 
 
 def test_curvature_downwards_alone_has_no_limit() -> None:
@@ -207,6 +230,12 @@ def test_a_loss_that_is_not_finite_is_nan_not_a_verdict() -> None:
     assert math.isnan(found.value)
     with pytest.raises(ShapeError, match="not finite"):
         preflight(lambda p: (p * np.nan).sum() ** 2, np.ones(2), optimizer=sgd(0.1))
+    with np.errstate(invalid="ignore"), pytest.raises(ShapeError, match=r"preflight.*not finite at params"):
+        preflight(
+            lambda p: np.sum(np.log(-p)), np.ones(2), optimizer=sgd(0.1)
+        )  # whose derivatives are finite
+    with pytest.raises(ShapeError, match=r"stable_learning_rate.*not finite at params"):
+        stable_learning_rate(lambda p: (p * np.nan).sum() ** 2, np.ones(2))
 
 
 def test_inside_jit_it_is_refused() -> None:

@@ -133,7 +133,8 @@ def preflight(
 
     Returns
     -------
-    Preflight(verdict, limit, learning_rate, quadratic, advice).
+    Preflight(verdict, limit, ahead, learning_rate, quadratic, advice): the verdict is "stable", "catapult" or
+    "diverges"; see :class:`Preflight`.
 
     Raises
     ------
@@ -159,10 +160,6 @@ def preflight(
     """
     given = subject("preflight", loss, params, data)
     found, vector = _limit("preflight", given, optimizer, rng)
-    if math.isnan(found.limit):
-        raise ShapeError(
-            "preflight: the loss, its gradient or its curvature is not finite at params. Start elsewhere."
-        )
     rate = _largest_rate(given, optimizer)
     adapts = optimizer.update.rule.preconditioned  # type: ignore[attr-defined]
     quadratic = not adapts and _is_quadratic(given, found.sharpness, vector)
@@ -175,9 +172,9 @@ def preflight(
         verdict = "diverges"
     else:
         verdict = "catapult"
-    return Preflight(
-        verdict, found.limit, ahead, rate, quadratic, _advice(verdict, found, ahead, rate, quadratic)
-    )
+    result = Preflight(verdict, found.limit, ahead, rate, quadratic, "")
+    warms_up = optimizer.update.schedule is not None  # type: ignore[attr-defined]
+    return result._replace(advice=_advice(result, found, warms_up=warms_up))
 
 
 def _rehearsed(given: Subject, optimizer: Optimizer, rng: Any) -> float:
@@ -214,6 +211,11 @@ def _limit(where: str, given: Subject, optimizer: Optimizer, rng: Any) -> tuple[
         scale = rule.scale(given.home.xp, after.state.second_moment, 1)
     pairs = top(given, scale, rng=rng)
     sharp = Sharpness(float(pairs.eigenvalues[-1]), float(pairs.residuals[-1]))
+    if math.isnan(sharp.value) or not math.isfinite(float(given.value(given.params))):
+        raise ShapeError(
+            f"{where}: the loss, its gradient or its curvature is not finite at params, expected finite numbers. Start "
+            "elsewhere, or look for NaN in the data."
+        )
     limit, low, formula = rule.stable(sharp.value)
     return StabilityLimit(limit, low, sharp, formula), pairs.basis[-1]
 
@@ -249,22 +251,30 @@ def _is_quadratic(given: Subject, sharp: Sharpness, vector: Any) -> bool:
     return change <= _SAME.get(str(leaves[0].dtype), 1e-3) * sharp.value
 
 
-def _advice(verdict: str, found: StabilityLimit, ahead: float, rate: float, quadratic: bool) -> str:
-    if math.isinf(found.limit):
-        return (
-            "The loss curves upwards nowhere here: no rate is too large for it, and none is known to be safe."
-        )
+def _advice(seen: Preflight, found: StabilityLimit, *, warms_up: bool) -> str:
+    rate, limit, ahead = seen.learning_rate, seen.limit, seen.ahead
+    if math.isinf(limit):
+        flat = "The loss curves upwards nowhere here: no rate is too large for it"
+        return f"{flat}." if seen.verdict == "stable" else f"{flat}, and none is known to be safe."
     source = f"{found.formula}, λ = {found.sharpness.value:.4g}"
-    number = f"{rate:.3g} is {rate / found.limit:.2g} times the limit of {found.limit:.3g} ({source})"
-    safe = f"{_MARGIN * found.limit:.2g}"
-    if verdict == "stable":
-        small = (
-            f" With small batches the limit may sink to {found.low:.2g}." if found.low < found.limit else ""
+    number = f"{rate:.3g} is {rate / limit:.2g} times the limit of {limit:.3g} ({source})"
+    if seen.verdict == "stable":
+        small = f" With small batches the limit may sink to {found.low:.2g}." if found.low < limit else ""
+        later = "" if seen.quadratic else " here; training may move on to sharper places"
+        return f"{number}: stable{later}.{small}"
+    if seen.verdict == "catapult":
+        words = "the loss may rise at first and come back where it is flatter"
+        if rate < limit:
+            words = "stable at first"
+        if 0 < ahead < limit:
+            words += f"; in a rehearsal of its first {_REHEARSED[-1]} steps the limit sank to {ahead:.2g}"
+        if ahead == 0:
+            words += f"; in a rehearsal of its first {_REHEARSED[-1]} steps the loss grew a thousandfold"
+        warm = "" if warms_up else f", or warm up to {rate:.3g}"
+        return f"{number}: {words}. To be sure use at most {_MARGIN * (ahead or limit):.2g}{warm}."
+    if ahead == 0 and rate < limit:
+        words = (
+            f"in a rehearsal of its first {_REHEARSED[-1]} steps the loss grew a thousandfold all the same"
         )
-        return (
-            f"{number}: stable{'' if quadratic else ' here; training may move on to sharper places'}.{small}"
-        )
-    if verdict == "catapult":
-        later = "the loss may rise at first and come back where it is flatter"
-        return f"{number}: {later}. To be sure use at most {safe}, or warm up to {rate:.3g}."
-    return f"{number}: each step grows along the sharpest direction. Use at most {safe}."
+        return f"{number}: {words}. Use a tenth of it, or warm up to it."
+    return f"{number}: each step grows along the sharpest direction. Use at most {_MARGIN * limit:.2g}."
