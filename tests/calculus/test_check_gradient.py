@@ -559,6 +559,23 @@ def test_the_check_reads_as_a_report(variant: Variant, draw: Draw) -> None:
     assert text.count("tolerance") >= 3
 
 
+def test_a_wrong_entry_is_named_with_both_numbers(variant: Variant) -> None:
+    params = {"l1": {"w": put(variant, [[1.0, 1.0], [1.0, 1.0]])}, "l2": {"b": put(variant, [1.5, 2.0])}}
+
+    def f(p: Any) -> Any:
+        xp = namespace(p["l2"]["b"])
+        return xp.sum(p["l1"]["w"] ** 2) + xp.sum(p["l2"]["b"] ** 3)
+
+    def wrong(p: Any) -> Any:
+        return {"l1": {"w": 2 * p["l1"]["w"]}, "l2": {"b": put(variant, [3.0, -3.0]) * p["l2"]["b"] ** 2}}
+
+    found = by_method(check_gradient(f, params, gradient=wrong))["autodiff"]
+    assert found.ok is False
+    assert "most at ['l2']['b'][1]: -12, by autodiff 12" in found.note
+    alone = check_gradient(f, params, gradient=wrong, methods=["autodiff"])
+    assert "['l2']['b'][1]" in str(alone)
+
+
 def test_what_cannot_be_checked_is_refused(variant: Variant) -> None:
     z = put(variant, [1.0, 2.0])
     xp = variant.xp

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pillars.calculus import adam, gradient_descent, sgd
+from pillars import random
+from pillars.calculus import LossMonitor, adam, cosine_decay, gradient_descent, sgd
 
 A = np.random.default_rng(0).standard_normal((50, 3))
 B = A @ np.asarray([1.0, 2.0, 3.0])
@@ -31,6 +32,7 @@ def bowl(w: Any) -> Any:
         (fit, np.zeros(3), adam(1e-9), 100, "raise the learning rate 1e-09"),
         (fit, np.zeros(3), sgd(0.01), 50, "still falling: raise steps"),
         (fit, np.zeros(3), sgd(0.1), 2000, "no longer falls to speak of"),
+        (fit, np.zeros(3), sgd(cosine_decay(0.01, 50)), 80, "down to 0: more steps need a longer schedule"),
         (
             lambda w: np.sum(np.abs(w)),
             np.asarray([1.05, 0.05]),
@@ -44,3 +46,53 @@ def test_the_advice_follows_the_history(loss: Any, start: Any, optimizer: Any, s
     found = gradient_descent(loss, start, optimizer=optimizer, steps=steps)
     assert found.status == "steps"
     assert said in found.advice
+
+
+def test_the_noise_of_batches_is_no_fall() -> None:
+    draw = np.random.default_rng(0)
+    noisy = B + draw.standard_normal(50)
+    options = {"optimizer": sgd(0.05), "batch_size": 5, "rng": random.key(3)}
+    found = gradient_descent(
+        lambda w, a, b: np.mean((a @ w - b) ** 2), np.zeros(3), A, noisy, steps=400, **options
+    )
+    assert "no longer falls" in found.advice or "risen again" in found.advice
+    early = gradient_descent(
+        lambda w, a, b: np.mean((a @ w - b) ** 2), np.zeros(3), A, noisy, steps=20, **options
+    )
+    assert "still falling" in early.advice
+
+
+def test_a_monitor_that_saw_a_batch_rise_is_told_of() -> None:
+    draw = np.random.default_rng(0)
+    noisy = B + draw.standard_normal(50)
+    found = gradient_descent(
+        lambda w, a, b: np.mean((a @ w - b) ** 2),
+        np.zeros(3),
+        A,
+        noisy,
+        steps=400,
+        optimizer=sgd(0.05),
+        batch_size=5,
+        rng=random.key(3),
+        monitor=LossMonitor(),
+    )
+    assert found.status == "halted"
+    assert 'LossMonitor(rule="robust") looks past' in found.advice
+
+
+def test_a_descent_prints_as_words() -> None:
+    found = gradient_descent(fit, np.zeros(3), optimizer=sgd(0.01), steps=5)
+    assert repr(found) == f"Descent(status='steps', loss={found.loss}, steps=5, params: 1 array of 3 numbers)"
+    assert str(found) == f"{found!r}\n{found.advice}"
+    jax = pytest.importorskip("jax")
+    seen = []
+    jax.jit(
+        lambda w: seen.append(
+            str(
+                gradient_descent(
+                    lambda p: bowl(p["a"]) + bowl(p["b"]), {"a": w, "b": w}, optimizer=sgd(0.1), steps=3
+                )
+            )
+        )
+    )(jax.numpy.ones(2))
+    assert seen == ["Descent(params: 2 arrays of 4 numbers, traced)"]

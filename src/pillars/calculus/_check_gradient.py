@@ -135,7 +135,10 @@ def check_gradient(
             made = tree_unflatten(treedef, leaves)
             return matching_leaves("check_gradient: gradient", gradient(*arguments(leaves)), made, home)
 
-        subject = Subject(home, leaves, lambda leaves: f(*arguments(leaves)), by_hand, contracted(f))
+        names = [path or "argument" for path in tree_paths(first)]
+        subject = Subject(
+            home, leaves, lambda leaves: f(*arguments(leaves)), by_hand, contracted(f), names=names
+        )
     elif own:
         subject = Subject(
             home,

@@ -156,6 +156,9 @@ def autodiff(evidence: Evidence) -> CheckRow:
         "" if bool(host.all(here)) else f", {int(host.sum(~here))} not finite in both"
     )
     if beyond.size:
+        k = int(beyond[host.argmax(host.abs(difference[beyond]))])
+        mine, theirs_there = float(evidence.gradient[k]), float(theirs[k])
+        note += f"; most at {subject.named(k)}: {mine:.6g}, by autodiff {theirs_there:.6g}"
         return CheckRow("autodiff", error / unit, tolerance / unit, False, note)
     vague = max(each[1] / each[2] for each in found)
     if vague > _TELLS:

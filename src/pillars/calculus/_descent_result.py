@@ -6,7 +6,7 @@ import math
 from typing import Any, NamedTuple
 
 from pillars._errors import CapabilityError
-from pillars.backends import backend, namespace
+from pillars.backends import backend, namespace, tree_leaves
 from pillars.calculus._descent_words import after_all_steps
 
 __all__ = [
@@ -71,6 +71,22 @@ class Descent(NamedTuple):
     sharpness: Any
     limit: Any
 
+    def __repr__(self) -> str:
+        """One line: arrays by their number, since a network's would fill the screen."""
+        leaves = tree_leaves(self.params)
+        numbers = sum(math.prod(leaf.shape) for leaf in leaves)
+        held = f"params: {len(leaves)} array{'s' * (len(leaves) != 1)} of {numbers} numbers"
+        try:
+            return f"Descent(status={self.status!r}, loss={self.loss}, steps={self.steps}, {held})"
+        except CapabilityError:  # inside a compiled function
+            return f"Descent({held}, traced)"
+
+    def __str__(self) -> str:
+        try:
+            return f"{self!r}\n{self.advice}"
+        except CapabilityError:
+            return repr(self)
+
     @property
     def status(self) -> Any:
         """The word: "converged" "steps" "diverged" "halted" or "nonfinite"; a list of these after vmap.
@@ -125,7 +141,7 @@ def _advice(parts: list[Any]) -> str:
         case 0:
             if not n:
                 return "no step was asked for: these are the parameters given."
-            return after_all_steps(losses, loss, norms, rate)
+            return after_all_steps(losses, loss, norms, rates)
         case 6:
             return (
                 f"at the parameters given the loss is {loss:.3g}, before any step. Look for log(0), a division by 0, "
@@ -147,6 +163,11 @@ def _advice(parts: list[Any]) -> str:
             begin = f"the monitor halted the run after {n} steps: the loss had gone from {start:.4g} to {loss:.4g}."
             if not loss > min([*losses, loss]):
                 return f"{begin} That is the least it had been: see what the monitor's own rule looks at."
+            if loss < start:
+                return (
+                    f'{begin} Losses of small batches rise by chance, which LossMonitor(rule="robust") looks past. If '
+                    f"this one rises in earnest, lower the {rate}."
+                )
         case 4:
             begin = (
                 f"step {n} gave a loss or parameters that are not finite, after the loss had gone from "

@@ -27,6 +27,7 @@ class Subject:
     autodiff : the same by automatic differentiation; None where that is what is checked.
     complex_function : what to call with complex arrays; None: `function`.
     seed : of cotangents, directions and perturbations.
+    names : of the arrays, for messages; None: they have none.
     """
 
     def __init__(
@@ -38,10 +39,12 @@ class Subject:
         autodiff: Callable[[list[Any], list[Any]], list[Any]] | None,
         complex_function: Callable[[list[Any]], Any] | None = None,
         seed: int = 0,
+        names: Sequence[str] | None = None,
     ) -> None:
         self.home = home
         self.leaves = list(leaves)
         self.seed = seed
+        self.names = list(names) if names is not None else [f"array {i}" for i in range(len(self.leaves))]
         self.host = backend("numpy").xp
         self.function = _compiled(home, lambda leaves: _floating(function(leaves)))
         self.gradient = _compiled(home, gradient)
@@ -64,6 +67,15 @@ class Subject:
         self.weights = self.flat(self.cotangents)
         self.eps = max(float(home.xp.finfo(x.dtype).eps) for x in [*self.leaves, *found])
         self.depth = 26 if self.eps < 1e-10 else 20
+
+    def named(self, entry: int) -> str:
+        """Where an entry of all arrays in a row is: ``['w'][0, 2]``."""
+        for leaf, name, size in zip(self.leaves, self.names, self.sizes, strict=True):
+            if entry < size:
+                at = self.host.unravel_index(entry, tuple(leaf.shape))
+                return name + (f"[{', '.join(str(int(i)) for i in at)}]" if at else "")
+            entry -= size
+        raise IndexError(entry)
 
     def flat(self, leaves: Sequence[Any]) -> Any:
         """Arrays end to end, float64 on the host."""
