@@ -8,8 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pillars import DTypeError, ShapeError
-from pillars.calculus import adam, gradient_descent, implied_sharpness, learning_rate_sweep, sgd
+from pillars import CapabilityError, DTypeError, ShapeError
+from pillars.calculus import (
+    adam,
+    check_gradient,
+    gradient_descent,
+    implied_sharpness,
+    learning_rate_sweep,
+    preflight,
+    sgd,
+    sharpness,
+)
+from pillars.measure import capability_table
 
 
 def test_the_known_case() -> None:
@@ -81,3 +91,39 @@ def test_a_sweep_is_as_many_descents() -> None:
         )
     [one] = learning_rate_sweep(loss, np.ones(2), rates=[0.1], steps=5, optimizer=adam)
     assert one.loss == float(gradient_descent(loss, np.ones(2), optimizer=adam(0.1), steps=5).loss)
+
+
+@pytest.mark.parametrize("inside", ["jit", "vmap", "grad"])
+def test_what_answers_in_words_is_refused_inside_traces(inside: str) -> None:
+    jax = pytest.importorskip("jax")
+    xp = jax.numpy
+
+    def loss(w: Any) -> Any:
+        return xp.sum(w**4)
+
+    calls = {
+        "check_gradient": lambda w: check_gradient(loss, w),
+        "implied_sharpness": lambda w: implied_sharpness(w, 0.1),
+        "learning_rate_sweep": lambda w: learning_rate_sweep(loss, w, rates=[0.1]),
+        "preflight": lambda w: preflight(loss, w, optimizer=sgd(0.1)),
+        "sharpness": lambda w: sharpness(loss, w),
+    }
+    table = {(row.operation, row.feature): row.level for row in capability_table(["jax"]).rows}
+    at = xp.ones(()) if inside == "grad" else xp.ones((3, 3))
+    for name, call in calls.items():
+        assert table[f"calculus.{name}", inside] == "no"
+        with pytest.raises(CapabilityError, match=f"{name}: got arrays inside jit, vmap or grad"):
+            getattr(jax, inside)(lambda w, call=call: (call(w), xp.sum(w))[1])(at)
+
+
+def test_a_descents_history_is_its_losses() -> None:
+    fit = gradient_descent(lambda w: 11 * np.sum(w**2), np.ones(2), optimizer=sgd(0.1), steps=20)
+    assert implied_sharpness(fit.history, 0.1) == implied_sharpness(fit.history.loss, 0.1)
+    assert implied_sharpness(fit.history, 0.1).value == pytest.approx(22.0)
+
+
+def test_a_finished_optimizer_is_no_maker_of_one() -> None:
+    with pytest.raises(
+        DTypeError, match=r"learning_rate_sweep: optimizer is Optimizer.*of a rate: adam, sgd"
+    ):
+        learning_rate_sweep(lambda w: np.sum(w**2), np.ones(2), rates=[0.1], optimizer=sgd(0.1))

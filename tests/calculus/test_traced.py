@@ -646,6 +646,21 @@ def test_loops_of_the_backend_on_traced_arrays() -> None:
 
 
 # --------------------------------------------------------------------------------------------------------------- JAX
+def test_a_function_of_jax_on_traced_numpy_arrays_says_so() -> None:
+    jnp = pytest.importorskip("jax").numpy
+    for f in (
+        lambda w: jnp.where(w > 0, w, 0.0).sum(),
+        lambda w: (jnp.ones(3) * w).sum(),
+        lambda w: jnp.tanh(w)[0],
+    ):
+        with pytest.raises((CapabilityError, TypeError)) as caught:
+            grad(f)(np.ones(3))
+        told = str(caught.value) + str(
+            caught.value.__cause__ or caught.value.__context__
+        )  # JAX wraps some in its own
+        assert "got a function of jax.numpy on traced arrays of another library" in told
+
+
 def test_jax_arrays_go_to_jax() -> None:
     jax = pytest.importorskip("jax")
     jnp = jax.numpy

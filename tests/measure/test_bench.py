@@ -72,10 +72,10 @@ def test_what_is_wrong_is_listed() -> None:
     del listed[:2]
     assert "small, numpy, hand-derived: parameters 5.0e-01 from the float64 run" in listed[0]
     assert listed[1].endswith("RuntimeError: no")
-    assert f"softmax 64×10 float32, numpy: error 5.0e-01 (bound {row.bound:.1e})" in listed[2]
+    assert f"softmax 64×10 float32, numpy: 5.0e-01 off (bound {row.bound:.1e})" in listed[2]
     assert "not finite" in listed[3]
     assert listed[4].endswith("Error: x")
-    assert "gradient of softmax 64×10 float32, numpy, hand-derived: error 2.5e-01" in listed[5]
+    assert "gradient of softmax 64×10 float32, numpy, hand-derived: 2.5e-01 off" in listed[5]
 
 
 @pytest.mark.usefixtures("two")
@@ -89,7 +89,7 @@ def test_a_librarys_own_autodiff_that_is_off_is_a_remark_and_ours_a_finding() ->
     pytest.importorskip("jax")
     lost = lost._replace(backend="jax")
     assert module.findings(right.job, (), [lost]) == []
-    assert "jax's own autodiff is off (not finite or of another shape, bound" in module.remarks([lost])[0]
+    assert "jax's own autodiff is not finite or of another shape (bound" in module.remarks([lost])[0]
     both = lost._replace(hand=gradient.hand._replace(ok=False, error=0.5))
     assert len(module.findings(right.job, (), [both])) == 2
 

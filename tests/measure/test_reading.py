@@ -66,7 +66,7 @@ def test_what_is_of_another_type_is_refused(
     ("text", "said"),
     [
         ("", "is no JSON"),
-        ("[1, 2]", "has schema None"),
+        ("[1, 2]", "is no bench of pillars"),
         ('{"schema": "pillars.bench/2"}', "has schema 'pillars.bench/2', expected 'pillars.bench/3'"),
         ('{"schema": "pillars.bench/3"}', "lacks parts of a bench .*no quick, environment"),
         ('{"bench": {"exit": 124, "error": "no answer"}}', "reports a bench that printed no JSON"),

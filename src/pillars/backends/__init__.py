@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pillars.backends._boundary import common_backend
 from pillars.backends._capabilities import Capability, capabilities, capability, require
-from pillars.backends._context import Choice, backend, chosen, use, using
+from pillars.backends._context import Choice, backend, chosen, refuse_traced, use, using
 from pillars.backends._convert import asarray, move
 from pillars.backends._cost import Cost, Flops, call_cost, count_flops, gradient_cost, per_entry
 from pillars.backends._derivative import forward_and_pullback
@@ -76,6 +76,7 @@ __all__ = [
     "records",
     "reference_bodies",
     "refuse_narrowing",
+    "refuse_traced",
     "register_array_type",
     "require",
     "single_threaded_blas",

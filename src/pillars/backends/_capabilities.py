@@ -35,8 +35,9 @@ def capability(record: Record, backend: str, feature: str) -> Capability:
 
 
 def _level(record: Record, backend: str, feature: str) -> tuple[str, str]:
-    if feature in record.unsupported:
-        return "no", record.unsupported[feature]
+    for lacking in (feature, f"{feature} on {backend}"):
+        if lacking in record.unsupported:
+            return "no", record.unsupported[lacking]
     on_jax = backend == "jax"
     match feature:
         case "jit":

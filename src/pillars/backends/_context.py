@@ -10,12 +10,12 @@ from contextlib import ContextDecorator
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
-from pillars._errors import BackendError, DTypeError
+from pillars._errors import BackendError, CapabilityError, DTypeError
 from pillars.backends._dtypes import dtype_kind, dtype_name, refuse_narrowing
 from pillars.backends._protocol import Backend
 from pillars.backends._registry import BACKENDS, adapter_of_type, backend_named, backend_of_type, type_name
 
-__all__ = ["Choice", "backend", "chosen", "probe", "use", "using"]
+__all__ = ["Choice", "backend", "chosen", "probe", "refuse_traced", "use", "using"]
 
 
 class Choice(NamedTuple):
@@ -149,3 +149,21 @@ def backend(name_or_array: Any = None) -> Backend:
             "Convert with pillars.asarray."
         )
     return found
+
+
+def refuse_traced(where: str, leaves: Any) -> None:
+    """Refuse to run inside jit, vmap or grad, for what decides by numbers and answers in them.
+
+    Raises
+    ------
+    CapabilityError : an array among the leaves is traced, or its library is tracing right now.
+    """
+    for leaf in leaves:
+        if not hasattr(leaf, "dtype"):
+            continue
+        home = backend(leaf)
+        if home.in_trace() or home.is_tracer(type(leaf)) or adapter_of_type(type(leaf)) is not None:
+            raise CapabilityError(
+                f"{where}: got arrays inside jit, vmap or grad, expected numbers: it decides by them when it is done. "
+                "Call it outside."
+            )

@@ -99,7 +99,8 @@ def operation(
     half : "wide" computes float16 and bfloat16 in float32 and rounds once; "native" leaves them to the body.
     jax_derivative : "body": JAX differentiates the body; "jvp", "vjp": it uses that rule.
     kinks : the function has points without a derivative (its domain draws away from them).
-    unsupported : feature ("jit", "vmap", "grad", "float32") -> why this function lacks it.
+    unsupported : feature ("jit", "vmap", "grad", "float32", or on one backend alone "grad on numpy") -> why this
+        function lacks it.
     """
 
     def decorate(body: Callable[P, R]) -> Operation[P, R]:

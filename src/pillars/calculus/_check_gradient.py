@@ -13,6 +13,7 @@ from pillars.backends import (
     forward_and_pullback,
     namespace,
     procedure,
+    refuse_traced,
     tree_flatten,
     tree_leaves,
     tree_paths,
@@ -26,7 +27,7 @@ from pillars.calculus._subject import Subject
 __all__ = ["check_gradient"]
 
 
-@procedure()
+@procedure(unsupported=dict.fromkeys(("jit", "vmap", "grad"), "its verdict is words: call it outside"))
 def check_gradient(
     f: Callable[..., Any],
     *args: Any,
@@ -95,6 +96,7 @@ def check_gradient(
     False
     """
     wanted = _methods(methods)
+    refuse_traced("check_gradient", _arrays_only(args))
     numbers = numbers_of("check_gradient", argnums)
     several = not isinstance(numbers, int)
     places = places_of("check_gradient", numbers, len(args))

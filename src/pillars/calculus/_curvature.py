@@ -6,8 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from pillars._errors import CapabilityError
-from pillars.backends import Backend, procedure, tree_leaves, tree_map
+from pillars.backends import Backend, procedure, refuse_traced, tree_leaves, tree_map
 from pillars.calculus._hvp import hvp
 from pillars.calculus._parameters import home_of, start, with_data
 from pillars.linalg import Lanczos, lanczos
@@ -48,11 +47,7 @@ def subject(where: str, loss: Callable[..., Any], params: Any, data: tuple[Any, 
     home = home_of(where, params, data)
     params = start(where, params, data, home)
     data = with_data(where, params, data, home)
-    if home.in_trace() or any(home.is_tracer(type(x)) for x in tree_leaves((params, data))):
-        raise CapabilityError(
-            f"{where}: got arrays inside jit, vmap or grad, expected numbers: it decides by them when it is done. "
-            "Call it outside."
-        )
+    refuse_traced(where, tree_leaves((params, data)))
 
     def value(p: Tree) -> Any:
         return loss(p, *data)

@@ -30,7 +30,11 @@ _programs: OrderedDict[Any, _Kept] = OrderedDict()
 _lock = Lock()
 
 
-@procedure()
+@procedure(
+    unsupported=dict.fromkeys(
+        ("grad on numpy", "grad on cupy"), "its steps are not traced: write them out, or use JAX"
+    )
+)
 def gradient_descent(
     loss: Callable[..., Any],
     params: Any,

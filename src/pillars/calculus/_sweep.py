@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from pillars._errors import DTypeError, ShapeError
-from pillars.backends import backend, procedure
+from pillars.backends import backend, procedure, refuse_traced, tree_leaves
 from pillars.calculus._descent import gradient_descent
 from pillars.calculus._numbers import within
 from pillars.calculus._optimizers import Optimizer, sgd
@@ -46,7 +46,11 @@ class SweepRow(NamedTuple):
     status: str
 
 
-@procedure()
+@procedure(
+    unsupported=dict.fromkeys(
+        ("jit", "vmap", "grad"), "it reads the losses on the host, one by one: call it outside"
+    )
+)
 def implied_sharpness(losses: Any, learning_rate: float, *, momentum: float = 0.0) -> ImpliedSharpness:
     r"""The curvature that a diverged run's losses imply, from their history alone.
 
@@ -55,8 +59,8 @@ def implied_sharpness(losses: Any, learning_rate: float, *, momentum: float = 0.
 
     Parameters
     ----------
-    losses : sequence or array (n,), n of at least 2, in the order of the steps; what follows the first entry that is
-        not finite is left out.
+    losses : sequence or array (n,), or a descent's `history`; n of at least 2, in the order of the steps; what follows
+        the first entry that is not finite is left out.
     learning_rate : η above 0, the same in all these steps.
     momentum : β in [0, 1), of the heavy ball.
 
@@ -82,6 +86,9 @@ def implied_sharpness(losses: Any, learning_rate: float, *, momentum: float = 0.
     >>> round(found.value, 2), round(found.limit, 2), found.steady
     (6.62, 0.3, True)
     """
+    if hasattr(losses, "loss") and hasattr(losses, "grad_norm"):
+        losses = losses.loss  # a descent's whole history
+    refuse_traced("implied_sharpness", [losses])
     rate = within("implied_sharpness", "learning_rate", learning_rate, 0.0, above=True)
     rule = Sgd(within("implied_sharpness", "momentum", momentum, 0.0, 1.0), False, 0.0)
     finite = _finite(losses)
@@ -125,7 +132,9 @@ def _finite(losses: Any) -> list[float]:
     return kept
 
 
-@procedure()
+@procedure(
+    unsupported=dict.fromkeys(("jit", "vmap", "grad"), "its rows are numbers of the host: call it outside")
+)
 def learning_rate_sweep(
     loss: Callable[..., Any],
     params: Any,
@@ -169,6 +178,12 @@ def learning_rate_sweep(
     >>> [row.status for row in rows]
     ['steps', 'steps', 'diverged']
     """
+    if not callable(optimizer):
+        raise DTypeError(
+            f"learning_rate_sweep: optimizer is {optimizer!r:.60}, expected what makes one of a rate: adam, sgd, or "
+            "lambda rate: adamw(rate, weight_decay=0.1)."
+        )
+    refuse_traced("learning_rate_sweep", tree_leaves((params, data)))
     asked = [within("learning_rate_sweep", "a rate", rate, 0.0, above=True) for rate in rates]
     if not asked:
         raise ShapeError("learning_rate_sweep: got no rates, expected at least one.")

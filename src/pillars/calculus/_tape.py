@@ -110,6 +110,15 @@ class ClosedWayOut:
             "fill what is masked."
         )
 
+    @property
+    def __jax_array__(self) -> Any:
+        # JAX asks whether there is such a method before anything else: the answer is the reason
+        raise CapabilityError(
+            "grad: got a function of jax.numpy on traced arrays of another library, expected functions of that "
+            "library: NumPy's, or xp = pillars.backend(x).xp. To differentiate by JAX start from its arrays: "
+            'pillars.move(params, "jax").'
+        )
+
     def __reduce__(self) -> Any:
         raise CapabilityError(
             "grad: got a traced array to pickle (or to send to a process), expected plain arrays: its gradient would "

@@ -37,7 +37,7 @@ def _told(command: Callable[P, None]) -> Callable[P, None]:
         except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
             raise
         except PillarsError as error:
-            typer.echo(f"pillars {command.__name__}: {error}", err=True)
+            typer.echo(f"pillars {command.__name__}: {str(error).removeprefix('bench: ')}", err=True)
             raise typer.Exit(FAILED) from None
         except KeyboardInterrupt:
             typer.echo(f"pillars {command.__name__}: interrupted", err=True)
@@ -128,7 +128,9 @@ def bench(
     against: Annotated[
         Path | None,
         typer.Option(
-            "--compare", help="What got slower since this --json of an older run.", metavar="OLD.json"
+            "--compare",
+            help="What got slower since this --json of an older run; no matter for the exit status.",
+            metavar="OLD.json",
         ),
     ] = None,
     as_json: AsJson = False,
@@ -246,7 +248,9 @@ def _check_page(path: Path, *, pictures: bool = True) -> None:
     missing = report.page_needs(pictures=pictures)
     if missing:
         raise BackendError(f"--html needs {' and '.join(missing)}: pip install {' '.join(missing)}")
-    if path.is_dir() or not path.absolute().parent.is_dir():
+    if path.is_dir():
+        raise typer.BadParameter(f"got {path}, which is a folder, expected a file in it", param_hint="--html")
+    if not path.absolute().parent.is_dir():
         raise typer.BadParameter(
             f"got {path}, expected a file in a folder that is there", param_hint="--html"
         )

@@ -6,13 +6,14 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from pillars._errors import CapabilityError, DTypeError, ShapeError
+from pillars._errors import DTypeError, ShapeError
 from pillars.backends import (
     backend,
     dtype_kind,
     dtype_name,
     plain_int,
     procedure,
+    refuse_traced,
     tree_flatten,
     tree_leaves,
     tree_unflatten,
@@ -144,11 +145,7 @@ def _checked(leaves: list[Any]) -> Any:
     if not leaves or not all(hasattr(leaf, "dtype") for leaf in leaves):
         raise ShapeError(f"lanczos: like is {leaves!r:.60}, expected an array or a tree of arrays.")
     home = backend(leaves[0])
-    if any(home.is_tracer(type(leaf)) for leaf in leaves) or home.in_trace():
-        raise CapabilityError(
-            "lanczos: got arrays inside jit, vmap or grad, expected numbers: it decides by them when it is done. "
-            "Call it outside."
-        )
+    refuse_traced("lanczos", leaves)
     kinds = {dtype_name(leaf.dtype) for leaf in leaves}
     if len(kinds) > 1 or dtype_kind(leaves[0].dtype) != "float":
         raise DTypeError(

@@ -171,8 +171,9 @@ def remarks(gradients: Sequence[GradientRow]) -> list[str]:
     JAX's derivative of eigh, for one, divides by the distances of eigenvalues, and gives NaN where two are equal.
     """
     return [
-        f"Gradient of {row.operation} {row.shape} {row.dtype}: {row.backend}'s own autodiff is off ("
-        f"{_off(row.autodiff.error)}, bound {row.bound:.1e}); hand-derived {row.hand.error:.1e}."
+        f"Gradient of {row.operation} {row.shape} {row.dtype}: {row.backend}'s own autodiff is "
+        f"{_off(row.autodiff.error)} (bound {row.bound:.1e}), which counts for nothing below; the hand-derived one is "
+        f"right to {row.hand.error:.1e}."
         for row in gradients
         if _anothers(row)
     ]
@@ -193,4 +194,4 @@ def _judge(place: str, result: Any, bound: float) -> list[str]:
 
 
 def _off(error: float) -> str:
-    return "not finite or of another shape" if math.isinf(error) else f"error {error:.1e}"
+    return "not finite or of another shape" if math.isinf(error) else f"{error:.1e} off"

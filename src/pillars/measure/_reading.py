@@ -42,6 +42,8 @@ def load_bench(path: Path) -> Bench:
         if found is None:
             raise DataError(f"bench: {path} reports a bench that printed no JSON. Run bench/gpu.py again.")
     schema = found.get("schema") if isinstance(found, dict) else None
+    if not str(schema).startswith(BENCH.partition("/")[0]):
+        raise DataError(f"bench: {path} is no bench of pillars. {_EXPECTED}")
     if schema != BENCH:
         remedy = "Measure that commit with this version's bench."
         raise DataError(f"bench: {path} has schema {schema!r}, expected {BENCH!r}. {remedy}")

@@ -17,7 +17,7 @@ __all__ = ["audit_verdict", "failures", "grid_of", "print_audit", "reasons"]
 _LEGEND = {
     "autodiff, complex step, central": "the gradient's distance from that method, relative",
     "taylor": "how far the remainder's order is below 2",
-    "-": "does not apply, counted below",
+    "-": "does not apply, counted below; each is held against a tolerance of its own (--json, --html)",
 }
 
 
