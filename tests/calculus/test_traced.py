@@ -653,12 +653,10 @@ def test_a_function_of_jax_on_traced_numpy_arrays_says_so() -> None:
         lambda w: (jnp.ones(3) * w).sum(),
         lambda w: jnp.tanh(w)[0],
     ):
-        with pytest.raises((CapabilityError, TypeError)) as caught:
+        with pytest.raises(
+            CapabilityError, match=r"got a function of jax\.numpy on traced arrays of another library"
+        ):
             grad(f)(np.ones(3))
-        told = str(caught.value) + str(
-            caught.value.__cause__ or caught.value.__context__
-        )  # JAX wraps some in its own
-        assert "got a function of jax.numpy on traced arrays of another library" in told
 
 
 def test_jax_arrays_go_to_jax() -> None:
