@@ -241,8 +241,9 @@ def call(trace: Trace, f: Callable[..., Any], args: Sequence[Any], options: dict
             ).with_traceback(error.__traceback__) from None
         raise
     except (AttributeError, TypeError) as error:
-        if isinstance(error.__cause__, CapabilityError):  # JAX puts its own words in front of the reason
-            raise error.__cause__ from None
+        reason = error.__cause__ or error.__context__
+        if isinstance(reason, CapabilityError):  # JAX puts its own words in front of it
+            raise reason from None
         if trace.space.wraps and ("TracedArray" in str(error) or "traced array has no" in str(error)):
             raise CapabilityError(
                 f"grad: got a function of {trace.space.root.name}'s own on a traced array ({error}), expected one that "
