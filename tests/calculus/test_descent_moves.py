@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pillars import CapabilityError
 from pillars.backends import namespace, tree_leaves, tree_map
 from pillars.calculus import Optimizer, adam, adamw, clip_by_global_norm, gradient_descent, linear_warmup, sgd
 from pillars.calculus import _descent_moves as moves
@@ -179,3 +180,29 @@ def test_bits_do_not_depend_on_threads(monkeypatch: pytest.MonkeyPatch) -> None:
         assert np.array_equal(other.history.loss, found[0].history.loss)
         for a, b in zip(tree_leaves(other.params), tree_leaves(found[0].params), strict=True):
             assert np.array_equal(a, b)
+
+
+def test_functions_that_write_into_their_parameters_are_refused() -> None:
+    start = np.asarray([1.0, 2.0, 3.0])
+
+    def writes(p: Any) -> Any:
+        p *= 2
+        return p
+
+    def loss(p: Any) -> Any:
+        return np.sum(p * p)
+
+    for options in ({"gradient": writes}, {"gradient": lambda p: 2 * p}):
+        f = loss if options["gradient"] is writes else lambda p: loss(writes(p))
+        with pytest.raises(CapabilityError, match=r"writes into its parameters .*p = 2 \* p, not p \*= 2"):
+            gradient_descent(f, start, optimizer=sgd(0.1), steps=2, **options)
+    assert start.tolist() == [1.0, 2.0, 3.0]
+    fit = gradient_descent(loss, start, gradient=lambda p: 2 * p, optimizer=sgd(0.1), steps=2)
+    assert fit.params.flags.writeable
+    np.testing.assert_allclose(fit.params, 0.64 * start)
+
+
+def test_a_singular_matrix_ends_a_run_and_does_not_lose_it() -> None:
+    with np.errstate(all="ignore"):
+        fit = gradient_descent(lambda a: np.linalg.slogdet(a)[1], np.eye(2), optimizer=sgd(1.0), steps=9)
+    assert fit.status == "nonfinite"

@@ -228,6 +228,7 @@ def test_refusals(call: Any, error: type[Exception], said: str) -> None:
 def test_a_loss_that_is_not_finite_is_nan_not_a_verdict() -> None:
     found = sharpness(lambda p: (p * np.nan).sum() ** 2, np.ones(2))
     assert math.isnan(found.value)
+    assert math.isnan(sharpness(lambda p: (p * np.nan).sum(), np.ones(2)).value)  # whose Hessian is 0
     with pytest.raises(ShapeError, match="not finite"):
         preflight(lambda p: (p * np.nan).sum() ** 2, np.ones(2), optimizer=sgd(0.1))
     with np.errstate(invalid="ignore"), pytest.raises(ShapeError, match=r"preflight.*not finite at params"):

@@ -127,3 +127,8 @@ def test_a_finished_optimizer_is_no_maker_of_one() -> None:
         DTypeError, match=r"learning_rate_sweep: optimizer is Optimizer.*of a rate: adam, sgd"
     ):
         learning_rate_sweep(lambda w: np.sum(w**2), np.ones(2), rates=[0.1], optimizer=sgd(0.1))
+
+
+def test_one_rate_is_no_sweep() -> None:
+    with pytest.raises(DTypeError, match=r"rates is 0\.1, expected several numbers"):
+        learning_rate_sweep(lambda w: np.sum(w**2), np.ones(2), rates=0.1)  # type: ignore[arg-type]

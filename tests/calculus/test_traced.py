@@ -19,7 +19,7 @@ import pytest
 from pillars import BackendError, CapabilityError, DTypeError, ShapeError
 from pillars._typing import AnyArray, Array, Number
 from pillars.backends import Call, Draw, backend, namespace, operation
-from pillars.calculus import grad, jacobian, value_and_grad, vjp
+from pillars.calculus import grad, hvp, jacobian, value_and_grad, vjp
 from pillars.calculus._traced import TracedArray
 from pillars.probability import log_softmax, logsumexp, softmax
 
@@ -974,3 +974,45 @@ def test_results_have_the_standard_s_names() -> None:
         return sign * size + np.linalg.eigh(x)[0][0] + np.linalg.svd(x)[1][1] - np.linalg.qr(x)[1][0, 0]
 
     np.testing.assert_array_equal(grad(named)(a), grad(unnamed)(a))
+
+
+# ------------------------------------------------------------------------------------- cotangents, vectors, far points
+@pytest.mark.parametrize(
+    ("given", "error", "said"),
+    [
+        (1j * np.ones(3), DTypeError, "is complex"),
+        (np.ma.masked_array(np.ones(3), [1, 0, 0]), DTypeError, "is a MaskedArray"),
+        (np.asarray([1, None, 2], dtype=object), DTypeError, "of object"),
+        ("abc", DTypeError, "is a str"),
+    ],
+    ids=["complex", "masked", "object", "words"],
+)
+def test_a_cotangent_that_would_lose_something_is_refused(
+    given: Any, error: type[Exception], said: str
+) -> None:
+    x = np.asarray([1.0, 2.0, 3.0])
+    with pytest.raises(error, match=f"vjp: the cotangent .*{said}"):
+        vjp(lambda a: a**2, x)[1](given)
+    with pytest.raises(error, match=f"hvp: v .*{said}"):
+        hvp(lambda a: np.sum(a**2), x, given)
+
+
+def test_a_cotangent_of_another_library_is_refused() -> None:
+    jnp = pytest.importorskip("jax").numpy
+    with pytest.raises(BackendError, match="the cotangent is an array of jax, expected one of numpy"):
+        vjp(lambda a: a**2, np.ones(3))[1](jnp.ones(3))
+
+
+def test_what_has_no_inverse_has_a_gradient_of_nan() -> None:
+    singular, broken = np.zeros((2, 2)), np.asarray([[np.nan, 1.0], [1.0, 1.0]])
+    with np.errstate(all="ignore"):
+        for f, a in ((lambda a: np.linalg.slogdet(a)[1], singular), (np.linalg.det, broken)):
+            assert np.all(np.isnan(grad(f)(a)))
+    np.testing.assert_array_equal(grad(np.linalg.det)(singular), singular)  # which has cofactors all the same
+
+
+def test_slopes_at_infinity_that_are_known() -> None:
+    assert grad(lambda a: np.logaddexp(a, 0.0))(np.inf) == 1.0
+    assert grad(lambda a: np.logaddexp(a, 0.0))(-np.inf) == 0.0
+    found = grad(lambda p: np.sum(p ** np.asarray([0.0, 1.0, 2.0])))(np.asarray([np.inf, 1.0, -2.0]))
+    assert found.tolist() == [0.0, 1.0, -4.0]

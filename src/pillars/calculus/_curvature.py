@@ -124,5 +124,8 @@ def sharpness(loss: Callable[..., Any], params: Any, *data: Any, rng: Any = 0) -
     >>> round(found.value, 9)
     22.0
     """
-    found = top(subject("sharpness", loss, params, data), rng=rng)
+    given = subject("sharpness", loss, params, data)
+    found = top(given, rng=rng)
+    if not math.isfinite(float(given.value(given.params))):  # whose derivatives may be finite
+        return Sharpness(math.nan, math.nan)
     return Sharpness(float(found.eigenvalues[-1]), float(found.residuals[-1]))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from pillars._errors import CapabilityError, PillarsError
 from pillars.backends import tree_leaves, tree_unflatten
 from pillars.calculus._captured import lending
 from pillars.calculus._descent_plan import Plan
@@ -22,6 +23,16 @@ from pillars.calculus._traced_backward import backward
 from pillars.calculus._traced_namespace import space_of
 
 __all__ = ["Automatic", "ByHand", "gradients_of"]
+
+
+def _shown(leaf: Any) -> Any:
+    """A leaf as functions are to see it: what they would write into it, the descent would go on from."""
+    flags = getattr(leaf, "flags", None)
+    if flags is None or not hasattr(flags, "writeable"):
+        return leaf
+    view = leaf.view()
+    view.flags.writeable = False
+    return view
 
 
 class ByHand:
@@ -43,10 +54,18 @@ class ByHand:
 
     def __call__(self, leaves: list[Any], batch: Any) -> tuple[Any, list[Any]]:
         """The loss, and the gradient's leaves, like the parameters'."""
-        params = tree_unflatten(self.treedef, leaves)
-        grads = self.gradient(params, *batch)
-        found = matching_leaves("gradient_descent: gradient", grads, params, self.plan.home)
-        return self.plan.value(params, *batch), found
+        params = tree_unflatten(self.treedef, [_shown(leaf) for leaf in leaves])
+        try:
+            grads = self.gradient(params, *batch)
+            found = matching_leaves("gradient_descent: gradient", grads, params, self.plan.home)
+            return self.plan.value(params, *batch), found
+        except ValueError as error:
+            if "read-only" in str(error) and not isinstance(error, PillarsError):
+                raise CapabilityError(
+                    "gradient_descent: the gradient or the loss writes into its parameters (or another array that is "
+                    "read-only), expected new arrays: p = 2 * p, not p *= 2. Copy what is to be changed."
+                ).with_traceback(error.__traceback__) from None
+            raise
 
     def again(self, grads: list[Any]) -> list[Any]:
         """The last gradient, in which something is not finite, with more care."""

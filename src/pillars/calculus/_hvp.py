@@ -8,7 +8,7 @@ from typing import Any
 from pillars._errors import DTypeError, ShapeError
 from pillars.backends import namespace, procedure, tree_flatten, tree_leaves, tree_paths, tree_unflatten
 from pillars.calculus._reverse import grad
-from pillars.calculus._reverse_arguments import home_of, parameter_leaves
+from pillars.calculus._reverse_arguments import home_of, parameter_leaves, refuse_unlike
 
 __all__ = ["hvp"]
 
@@ -87,6 +87,7 @@ def _like(home: Any, v: Any, x: Any, leaves: list[Any], treedef: Any) -> list[An
         )
     made = []
     for path, leaf, each in zip(tree_paths(x), leaves, given, strict=True):
+        refuse_unlike(f"hvp: v{path}", each, leaf)
         d = each if hasattr(each, "_trace") or home.owns(type(each)) else home.asarray(each)
         if tuple(d.shape) != tuple(leaf.shape):
             raise ShapeError(

@@ -30,6 +30,7 @@ __all__ = [
     "parameter",
     "parameter_leaves",
     "places_of",
+    "refuse_unlike",
     "require_number",
     "value_of",
 ]
@@ -232,6 +233,34 @@ def gradient_of(trace: Trace, leaf: TracedArray, found: dict[int, Any], given_aw
     return g
 
 
+def refuse_unlike(what: str, given: Any, like: Any) -> None:
+    """Refuse what would lose something on its way to an array like this one.
+
+    Raises
+    ------
+    DTypeError : masked arrays, words, objects; complex numbers where real ones are due.
+    BackendError : an array of another library.
+    """
+    if isinstance(given, TracedArray) or dtype_name(getattr(given, "dtype", "")) == "float0":
+        return  # float0: what JAX has for the tangents of integers
+    kind = dtype_kind(given.dtype) if hasattr(given, "dtype") else type(given).__name__
+    if backend("numpy").is_masked(given) or kind in ("other", "str", "bytes", "NoneType"):
+        raise DTypeError(
+            f"{what} is a {type(given).__name__}{f' of {given.dtype}' if hasattr(given, 'dtype') else ''}, expected "
+            "plain numbers. Fill what is masked, convert what is an object."
+        )
+    if kind == "complex" and hasattr(like, "dtype") and dtype_kind(like.dtype) != "complex":
+        raise DTypeError(
+            f"{what} is complex and what it goes with is real, expected real numbers: the imaginary part would be "
+            "lost. Take the real and the imaginary part one after the other."
+        )
+    owner, home = backend_of_type(type(given)), backend_of_type(type(like))
+    if owner is not None and home is not None and owner is not home and owner.name != "numpy":
+        raise BackendError(
+            f"{what} is an array of {owner.name}, expected one of {home.name}. Convert it with pillars.move."
+        )
+
+
 def cotangents_of(xp: Any, out: Any, g: Any) -> Any:
     """A cotangent of the result's structure, shapes and dtypes."""
     (wanted, structure), (given, other) = tree_flatten(out), tree_flatten(g)
@@ -242,6 +271,7 @@ def cotangents_of(xp: Any, out: Any, g: Any) -> Any:
     made = []
     for y, each in zip(wanted, given, strict=True):
         dtype = getattr(y, "dtype", None)
+        refuse_unlike("vjp: the cotangent", each, y)
         cotangent, shape = xp.asarray(each, dtype=dtype), tuple(getattr(y, "shape", ()))
         if tuple(cotangent.shape) != shape:
             raise ShapeError(

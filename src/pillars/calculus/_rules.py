@@ -157,7 +157,8 @@ def _power_base(xp: Any, g: Any, y: Any, a: Any, b: Any) -> Any:
     if isinstance(b, (int, float)):
         return g * (2.0 * a) if b == 2 else g * (b * a ** (b - 1)) if b != 0 else xp.zeros_like(y)
     # d/da a⁰ is 0 at a = 0 too, where 0 · 0⁻¹ is NaN
-    return g * (b * a ** xp.where(b == 0, xp.ones_like(b), b - 1))
+    slope = b * a ** xp.where(b == 0, xp.ones_like(b), b - 1)
+    return g * xp.where(xp.broadcast_to(b == 0, slope.shape), xp.zeros_like(slope), slope)
 
 
 def _power_exponent(xp: Any, g: Any, y: Any, a: Any, b: Any) -> Any:
@@ -201,10 +202,18 @@ _binary(
     lambda xp, g, y, a, b: _share(xp, g, a, b),
     "ab",
 )
+
+
+def _weight(xp: Any, a: Any, y: Any) -> Any:
+    """exp(a − y), which is 1 where both are the same infinity."""
+    alike = a == y
+    return xp.exp(xp.where(alike, xp.zeros_like(y), a) - xp.where(alike, xp.zeros_like(y), y))
+
+
 _binary(
     "logaddexp",
-    lambda xp, g, y, a, b: g * xp.exp(a - y),
-    lambda xp, g, y, a, b: g * xp.exp(b - y),
+    lambda xp, g, y, a, b: g * _weight(xp, a, y),
+    lambda xp, g, y, a, b: g * _weight(xp, b, y),
     "yab",
 )
 

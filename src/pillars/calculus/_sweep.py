@@ -184,6 +184,10 @@ def learning_rate_sweep(
             "lambda rate: adamw(rate, weight_decay=0.1)."
         )
     refuse_traced("learning_rate_sweep", tree_leaves((params, data)))
+    if not isinstance(rates, Iterable):
+        raise DTypeError(
+            f"learning_rate_sweep: rates is {rates!r:.60}, expected several numbers: [0.01, 0.1]."
+        )
     asked = [within("learning_rate_sweep", "a rate", rate, 0.0, above=True) for rate in rates]
     if not asked:
         raise ShapeError("learning_rate_sweep: got no rates, expected at least one.")
