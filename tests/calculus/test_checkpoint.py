@@ -24,6 +24,7 @@ from pillars.calculus import (
     Optimizer,
     adam,
     adamw,
+    grad,
     gradient_descent,
     linear_warmup,
     sgd,
@@ -336,6 +337,12 @@ def other_runs() -> dict[str, Any]:
         ),
         "its clip_norm is None, expected 1.0": (loss, params, (x, y), {**base, "clip_norm": 1.0}),
         "its tolerance is": (loss, params, (x, y), {**base, "tolerance": 1e-9}),
+        "its gradient is by autodiff, expected given": (
+            loss,
+            params,
+            (x, y),
+            {**base, "gradient": grad(loss)},
+        ),
         "its loss began at": (lambda p, x, y: 1.001 * loss(p, x, y), params, (x, y), base),
         "of step 12, expected at most steps=11": (loss, params, (x, y), {**base, "steps": 11}),
     }
@@ -389,6 +396,8 @@ def test_paths_that_cannot_be(tmp_path: Path) -> None:
     for bad in (3, True, b"run"):
         with pytest.raises(DTypeError, match="expected a path"):
             gradient_descent(loss, params, *data, checkpoint=bad)
+    with pytest.raises(CheckpointError, match="without NUL"):
+        gradient_descent(loss, params, *data, checkpoint="a\0b")
     assert not any(tmp_path.iterdir())
 
 
@@ -419,6 +428,26 @@ def test_what_a_callback_raises_carries_what_was_reached(name: str, kind: Any) -
     assert "interrupted after 12 steps" in found.advice
     plain = gradient_descent(loss, params, *data, steps=12, callback=lambda *_: None, **options)
     assert same_bits(found._replace(status_code=plain.status_code), plain, name)
+
+
+class ClosedError(Exception):
+    """An exception that takes no attribute."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not name.startswith("__"):
+            raise AttributeError(name)
+        super().__setattr__(name, value)
+
+
+def test_an_exception_that_can_carry_nothing_comes_as_it_is() -> None:
+    params, data = problem("numpy")
+
+    def callback(step: int, metrics: Any) -> None:
+        raise ClosedError("enough")
+
+    with pytest.raises(ClosedError, match="enough") as caught:
+        gradient_descent(loss, params, *data, steps=4, every=1, callback=callback)
+    assert "Pass checkpoint=" in caught.value.__notes__[0]
 
 
 @BACKENDS

@@ -159,6 +159,7 @@ def test_inputs_are_not_written() -> None:
         (ShapeError, "grads has no leaves", lambda: clip_by_global_norm({}, 1.0)),
         (DTypeError, r"grads\['w'\] has dtype int64", lambda: clip_by_global_norm({"w": np.ones(2, int)}, 1.0)),
         (DTypeError, r"grads\[1\] is 2.0, expected an array", lambda: clip_by_global_norm([np.ones(2), 2.0], 1.0)),
+        (DTypeError, "is a masked array", lambda: clip_by_global_norm(np.ma.masked_array([1.0, 2.0], [0, 1]), 1.0)),
         (DTypeError, "dtype complex128", lambda: clip_by_global_norm(np.ones(2, complex), 1.0)),
     ],
 )  # fmt: skip

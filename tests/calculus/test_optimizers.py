@@ -452,6 +452,12 @@ def test_what_does_not_fit_is_named() -> None:
         sgd(0.1).update({"w": np.zeros((2, 3))}, state, params)
     with pytest.raises(DTypeError, match=r"params\['w'\] has dtype int64"):
         sgd(0.1).init({"w": np.zeros(2, np.int64)})
+    for other in (adam(0.1).init(params), None, (1, 2), "state"):
+        with pytest.raises(DTypeError, match="expected the SgdState"):
+            sgd(0.1).update(params, other, params)
+    for bad in ({"w": np.zeros((2, 3))}, {"w": np.zeros((2, 3)), "b": np.zeros((3, 1))}):
+        with pytest.raises(ShapeError, match="it is of other parameters"):
+            adam(0.1).update(params, adam(0.1).init(bad), params)
     jnp = pytest.importorskip("jax.numpy")
     with pytest.raises(BackendError, match="expected an array of numpy"):
         sgd(0.1).update({"w": jnp.zeros((2, 3)), "b": np.zeros(3)}, state, params)

@@ -98,8 +98,22 @@ def test_a_bit_that_changed_is_refused(tmp_path: Path, draw: Draw) -> None:
     assert silent < 60
 
 
+def headed(header: str) -> bytes:
+    """A file of eight bytes below a header."""
+    return len(header).to_bytes(8, "little") + header.encode() + b"\0" * 8
+
+
+ENTRY = '{"__metadata__": {}, "a": {"dtype": "F64", "shape": [1], "data_offsets": [0, 8]}}'
+
+
 @pytest.mark.parametrize(
-    "content", [b"", b"\0" * 7, b"\xff" * 64, b"\x02\0\0\0\0\0\0\0[]", b"PK\x03\x04" * 99]
+    "content",
+    [
+        *(b"", b"\0" * 7, b"\xff" * 64, b"\x02\0\0\0\0\0\0\0[]", b"PK\x03\x04" * 99),
+        *(headed(ENTRY.replace("{}", other)) for other in ("null", '"abc"', "[]", "{}", "[" * 100_000)),
+        *(headed(ENTRY.replace("[0, 8]", other)) for other in ("[0.0, 8.0]", "[0]", "8", "null")),
+        *(headed(ENTRY.replace("[1]", other)) for other in ("[Infinity]", "[1.0]", "[-1]", "{}", "[NaN]")),
+    ],
 )
 def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a").write_bytes(content)

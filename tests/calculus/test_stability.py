@@ -111,6 +111,7 @@ def test_curvature_downwards_alone_has_no_limit() -> None:
     assert found.limit == math.inf
     verdict = preflight(lambda p: -(p**2).sum(), np.ones(3), optimizer=sgd(1.0))
     assert "curves upwards nowhere" in verdict.advice
+    assert "has no minimum" in verdict.advice
 
 
 @pytest.mark.parametrize(
@@ -208,6 +209,7 @@ class Other:
     [
         (lambda: sharpness(lambda p: p, np.ones(2)), ShapeError, "0-d|one number|scalar"),
         (lambda: sharpness(lambda p: p.sum(), np.ones(2, int)), DTypeError, "float"),
+        (lambda: sharpness(lambda p: p.sum(), np.zeros(0)), ShapeError, "sharpness: params has no entries"),
         (
             lambda: stable_learning_rate(bowl, np.ones(2), np.ones(2), optimizer=Other()),
             CapabilityError,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from pillars import BackendError
+from pillars import BackendError, DTypeError
 from pillars.backends import Availability, available
 from pillars.measure import Dataset, as_json, backend_states, run_bench
 from pillars.measure._workloads import Workload, workloads
@@ -99,6 +99,9 @@ def test_states_of_what_is_asked_for() -> None:
     assert [state.name for state in backend_states(["numpy", "numpy"])] == ["numpy"]
     with pytest.raises(BackendError, match="got 'torch', expected some of 'numpy', 'cupy', 'jax'"):
         backend_states(["numpy", "torch"])
+    for odd in (3, "numpy"):
+        with pytest.raises(DTypeError, match="expected a list of names"):
+            backend_states(odd)
 
 
 def test_what_cannot_run_is_reported_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:

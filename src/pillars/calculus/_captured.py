@@ -17,10 +17,21 @@ _lent: Counter[int] = Counter()  # owners of the arguments' memory, which nobody
 
 
 def owner_of(x: Any) -> Any:
-    """The array whose memory a view shows."""
-    while hasattr(getattr(x, "base", None), "flags"):
-        x = x.base
+    """What holds the memory that a view shows: an array, or an object with a buffer, such as bytes."""
+    while (under := getattr(x, "obj" if isinstance(x, memoryview) else "base", None)) is not None:
+        x = under
     return x
+
+
+def _refillable(owner: Any) -> bool:
+    """Whether somebody may write to this memory; yes where nothing is known of it."""
+    flags = getattr(owner, "flags", None)
+    if flags is not None:
+        return bool(getattr(flags, "writeable", True))
+    try:
+        return not memoryview(owner).readonly
+    except TypeError:
+        return True
 
 
 @contextmanager
@@ -73,7 +84,7 @@ def freeze(trace: Trace, x: Any) -> Any:
     flags = getattr(x, "flags", None)
     if not getattr(flags, "writeable", True):
         owner = owner_of(x)
-        if owner is x or not owner.flags.writeable or id(owner) in _lent:
+        if not _refillable(owner) or id(owner) in _lent:
             return x
     if not hasattr(x, "shape") or (flags is None and type(x) is not trace.space.array_type):
         return x

@@ -21,7 +21,7 @@ from pillars.backends import (
 )
 from pillars.calculus._check_rows import METHODS, GradientCheck, check_subject
 from pillars.calculus._parameters import home_of, matching_leaves, start
-from pillars.calculus._reverse_arguments import numbers_of, places_of
+from pillars.calculus._reverse_arguments import numbers_of, places_of, require_function
 from pillars.calculus._subject import Subject
 
 __all__ = ["check_gradient"]
@@ -96,6 +96,7 @@ def check_gradient(
     False
     """
     wanted = _methods(methods)
+    require_function("check_gradient", f, "of these arguments")
     refuse_traced("check_gradient", _arrays_only(args))
     numbers = numbers_of("check_gradient", argnums)
     several = not isinstance(numbers, int)

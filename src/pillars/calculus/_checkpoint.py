@@ -104,6 +104,10 @@ class Checkpoint:
         self.path, self.home = Path(path), home
         self.owner: dict[str, str] = {}
         self.always: dict[str, Any] = {}  # trees that every file holds
+        if "\0" in str(self.path):
+            raise CheckpointError(
+                f"gradient_descent: checkpoint is {str(self.path)!r}, expected a path without NUL."
+            )
         if self.path.is_dir() or not self.path.parent.is_dir():
             what = "is a folder" if self.path.is_dir() else "is in a folder that is not there"
             raise CheckpointError(
@@ -160,6 +164,7 @@ def identity(plan: Plan, params: Any, data: Any, key: Any, drawn: bool, **number
         "start": _digest(home, params, whole=True),
         "data": _digest(home, data, whole=False),
         "optimizer": _optimizer(plan.optimizer),
+        "gradient": "by autodiff" if plan.gradient is None else "given",
         "batch_size": str(plan.batch_size),
         "rng": "drawn anew" if drawn else "none" if key is None else str(home.to_numpy(key).tolist()),
         "monitor": repr(plan.monitor) if isinstance(plan.monitor, Monitor) else _name(plan.monitor),

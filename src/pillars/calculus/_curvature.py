@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from pillars._errors import ShapeError
 from pillars.backends import Backend, procedure, refuse_traced, tree_leaves, tree_map
 from pillars.calculus._hvp import hvp
 from pillars.calculus._parameters import home_of, start, with_data
@@ -48,12 +49,19 @@ def subject(where: str, loss: Callable[..., Any], params: Any, data: tuple[Any, 
     params = start(where, params, data, home)
     data = with_data(where, params, data, home)
     refuse_traced(where, tree_leaves((params, data)))
+    if not sizes(params):
+        raise ShapeError(f"{where}: params has no entries, expected at least one number to move.")
 
     def value(p: Tree) -> Any:
         return loss(p, *data)
 
     gradient = home.jit(home.grad(value))
     return Subject(home, params, home.jit(value), gradient, _product(home, value, gradient))
+
+
+def sizes(tree: Tree) -> int:
+    """How many numbers there are in all leaves."""
+    return sum(math.prod(leaf.shape) for leaf in tree_leaves(tree))
 
 
 def _product(
@@ -75,8 +83,7 @@ def top(
             return given.product(at, v)
         return tree_map(lambda s, w: s * w, scale, given.product(at, tree_map(lambda s, w: s * w, scale, v)))
 
-    leaves = tree_leaves(at)
-    n = sum(math.prod(leaf.shape) for leaf in leaves)
+    leaves, n = tree_leaves(at), sizes(at)
     close = _TOLERANCE.get(str(leaves[0].dtype), 1e-4) if tolerance is None else tolerance
     return lanczos(matvec, at, steps=min(n, _MOST), rng=rng, tolerance=close)
 

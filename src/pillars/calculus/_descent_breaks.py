@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -46,9 +47,16 @@ def carrying(error: BaseException, found: Descent, what: str) -> None:
     """Let an exception carry the descent that it ended."""
     steps = int(found.steps)
     code = namespace(found.status_code).full_like(found.status_code, RUNNING)
-    found = found._replace(status_code=code)
-    error.descent = found  # type: ignore[attr-defined]
-    error.add_note(
-        f"gradient_descent: {what} raised this after step {steps}. Nothing is lost: the exception's attribute .descent "
-        "is the Descent until there; pass its params to go on."
-    )
+    try:
+        error.descent = found._replace(status_code=code)  # type: ignore[attr-defined]
+    except AttributeError:  # an exception of the caller's own that takes no attributes
+        kept = (
+            "Pass checkpoint= to keep what is reached: this exception takes no attribute that could carry it."
+        )
+    else:
+        kept = (
+            "Nothing is lost: the exception's attribute .descent is the Descent until there; pass its params to go "
+            "on."
+        )
+    with contextlib.suppress(AttributeError):
+        error.add_note(f"gradient_descent: {what} raised this after step {steps}. {kept}")

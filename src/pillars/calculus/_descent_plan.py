@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from pillars._errors import DTypeError, ShapeError
 from pillars.backends import (
     Backend,
+    backend,
     dtype_kind,
     dtype_name,
     tree_flatten,
@@ -56,7 +57,7 @@ class Plan:
         if isinstance(y, (int, float)):
             return self.home.asarray(float(y))
         shape = getattr(y, "shape", None)
-        if shape is None:
+        if shape is None or backend("numpy").is_masked(y):
             raise DTypeError(f"gradient_descent: loss returned {type(y).__name__}, expected a 0-d array.")
         if shape != ():
             raise ShapeError(

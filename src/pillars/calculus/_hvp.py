@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pillars._errors import DTypeError, ShapeError
+from pillars._errors import ShapeError
 from pillars.backends import namespace, procedure, tree_flatten, tree_leaves, tree_paths, tree_unflatten
 from pillars.calculus._reverse import grad
-from pillars.calculus._reverse_arguments import home_of, parameter_leaves, refuse_unlike
+from pillars.calculus._reverse_arguments import home_of, parameter_leaves, refuse_unlike, require_function
 
 __all__ = ["hvp"]
 
@@ -51,8 +51,7 @@ def hvp(f: Callable[..., Any], x: Any, v: Any, /, *args: Any, **options: Any) ->
     >>> hvp(lambda x: x[0] ** 2 * x[1], np.asarray([1.0, 3.0]), np.asarray([1.0, 10.0]))
     array([26.,  2.])
     """
-    if not callable(f):
-        raise DTypeError(f"hvp: f is {f!r}, expected a function that returns one number.")
+    require_function("hvp", f)
     home = home_of("hvp", (x, v, args, options))
     leaves, treedef = parameter_leaves("hvp", home, 0, x, (x, args, options))
     vector = _like(home, v, x, leaves, treedef)

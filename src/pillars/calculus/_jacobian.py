@@ -20,7 +20,14 @@ from pillars.backends import (
 from pillars.calculus import _traced_operations  # noqa: F401 - it registers the tracing array
 from pillars.calculus._captured import lending, unchanged
 from pillars.calculus._reverse import call, result_of
-from pillars.calculus._reverse_arguments import gradient_of, home_of, outside, parameter, parameter_leaves
+from pillars.calculus._reverse_arguments import (
+    gradient_of,
+    home_of,
+    outside,
+    parameter,
+    parameter_leaves,
+    require_function,
+)
 from pillars.calculus._tape import Trace
 from pillars.calculus._traced import TracedArray, strip
 from pillars.calculus._traced_backward import backward
@@ -71,8 +78,7 @@ def jacobian(f: Callable[..., Any], x: Any, /, *args: Any, **options: Any) -> An
     array([[ 6.,  0.],
            [ 0., 12.]])
     """
-    if not callable(f):
-        raise DTypeError(f"jacobian: f is {f!r}, expected a function of x.")
+    require_function("jacobian", f, "of x")
     home = home_of("jacobian", (x, args, options))
     leaves, treedef = parameter_leaves("jacobian", home, 0, x, (x, args, options))
     if home.name == "jax":

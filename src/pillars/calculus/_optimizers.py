@@ -62,6 +62,7 @@ class Update:
         leaves, treedef = tree_flatten(params)
         home = backend(leaves[0])
         xp = home.xp
+        refuse_another_state(self.rule, state, leaves, treedef)
         grad_leaves = matching_leaves("Optimizer.update: grads", grads, params, home)
         rate = state.learning_rate
         if self.schedule is not None:
@@ -285,6 +286,22 @@ def scheduled(rule: Any, schedule: Callable[[Any], Any], step: Any) -> Any:
     elif dtype_kind(rate.dtype) not in ("float", "half", "integer"):
         raise DTypeError(f"{where} dtype {dtype_name(rate.dtype)}, expected a real number.")
     return rate
+
+
+def refuse_another_state(rule: Any, state: Any, leaves: list[Any], treedef: Any) -> None:
+    """Refuse a state that this rule's init has not made of such parameters."""
+    if not isinstance(state, rule.state):
+        raise DTypeError(
+            f"{_name(rule)}: state is a {type(state).__name__}, expected the {rule.state.__name__} that init of this "
+            "optimiser, or its last update, has returned."
+        )
+    for tree in state[2 : 2 + rule.slots]:
+        found, structure = tree_flatten(tree)
+        if structure != treedef or any(s.shape != p.shape for s, p in zip(found, leaves, strict=True)):
+            raise ShapeError(
+                f"{_name(rule)}: state has arrays of shapes {[tuple(s.shape) for s in found]!r:.80}, expected those of "
+                f"the parameters, {[tuple(p.shape) for p in leaves]!r:.80}: it is of other parameters. Call init anew."
+            )
 
 
 def refuse_rate(rule: Any, rate: Any, home: Backend) -> None:

@@ -45,6 +45,10 @@ def check_leaves(where: str, params: Any, name: str = "params") -> None:
             raise DTypeError(
                 f"{where}: {name}{path} is {leaf!r}, expected an array. Convert it with pillars.asarray."
             )
+        if backend("numpy").is_masked(leaf):
+            raise DTypeError(
+                f"{where}: {name}{path} is a masked array, expected a plain one: steps would ignore the mask. Fill it."
+            )
         if dtype_kind(dtype) not in ("float", "half"):
             raise DTypeError(
                 f"{where}: {name}{path} has dtype {dtype_name(dtype)}, expected a real floating one: steps are "
@@ -73,6 +77,8 @@ def matching_leaves(where: str, grads: Any, params: Any, home: Backend) -> list[
 def _like(where: str, g: Any, p: Any, home: Backend) -> Any:
     """A gradient's leaf in its parameter's library and dtype."""
     kind = type(g)
+    if isinstance(g, (str, bytes)) or backend("numpy").is_masked(g):
+        raise DTypeError(f"{where} is {g!r:.60}, expected a plain array like the parameter.")
     if not home.owns(kind):
         if hasattr(g, "shape") and not home.is_scalar(g) and not _constant(home, g):
             raise BackendError(

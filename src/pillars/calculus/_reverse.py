@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pillars._errors import CapabilityError, DTypeError, ShapeError
+from pillars._errors import CapabilityError, ShapeError
 from pillars.backends import dtype_kind, procedure, tree_flatten, tree_leaves, tree_unflatten
 from pillars.calculus import _traced_operations  # noqa: F401 - it registers the tracing array
 from pillars.calculus._captured import lending, unchanged
@@ -19,6 +19,7 @@ from pillars.calculus._reverse_arguments import (
     parameter,
     parameter_leaves,
     places_of,
+    require_function,
     require_number,
     value_of,
 )
@@ -190,8 +191,7 @@ def result_of(trace: Trace, x: Any) -> Any:
 
 
 def _value_and_grad(f: Callable[..., Any], argnums: int | Sequence[int], name: str) -> Callable[..., Any]:
-    if not callable(f):
-        raise DTypeError(f"{name}: f is {f!r}, expected a function that returns one number.")
+    require_function(name, f)
     wanted = numbers_of(name, argnums)
     several = not isinstance(wanted, int)
 
@@ -232,9 +232,8 @@ def call(trace: Trace, f: Callable[..., Any], args: Sequence[Any], options: dict
     try:
         return f(*args, **options)
     except ValueError as error:
-        hidden = error.__cause__
-        if isinstance(hidden, CapabilityError):
-            # a[i] = traced: NumPy puts its own words in front of the reason
+        # a[i] = traced: NumPy puts its own words in front of the reason, or has them alone
+        if isinstance(error.__cause__, CapabilityError) or "setting single item" in str(error):
             raise CapabilityError(
                 "grad: got a traced value assigned into an element of a plain array, expected a new array: a plain "
                 "array cannot hold a gradient. Use stack, concatenate or where."

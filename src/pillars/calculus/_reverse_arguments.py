@@ -31,6 +31,7 @@ __all__ = [
     "parameter_leaves",
     "places_of",
     "refuse_unlike",
+    "require_function",
     "require_number",
     "value_of",
 ]
@@ -202,7 +203,7 @@ def value_of(name: str, trace: Trace, result: Any) -> tuple[Any, Node | None]:
         escaped()
     if type(result) is not TracedArray and type(result) is not space.array_type:
         if not isinstance(result, (int, float, complex)) and not space.root.is_scalar(result):
-            if not (hasattr(result, "shape") and hasattr(result, "dtype")):
+            if not (hasattr(result, "shape") and hasattr(result, "dtype")) or space.root.is_masked(result):
                 raise ShapeError(
                     f"{name}: f returned {type(result).__name__}, expected one number, a 0-d array."
                 )
@@ -231,6 +232,12 @@ def gradient_of(trace: Trace, leaf: TracedArray, found: dict[int, Any], given_aw
         return space.base.asarray(g, copy=True)
     given_away.add(id(g))
     return g
+
+
+def require_function(name: str, f: Any, what: str = "that returns one number") -> None:
+    """Refuse what is no function."""
+    if not callable(f):
+        raise DTypeError(f"{name}: f is {f!r:.60}, expected a function {what}.")
 
 
 def refuse_unlike(what: str, given: Any, like: Any) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 from pillars.backends import dtype_kind
 
-__all__ = ["RULES", "Rule", "rule"]
+__all__ = ["RULES", "Rule", "is_complex", "rule"]
 
 Pull = Callable[..., Any]
 
@@ -86,6 +86,11 @@ def rule(
     )
 
 
+def is_complex(x: Any) -> bool:
+    """Whether the array, or number, is complex."""
+    return isinstance(x, complex) or dtype_kind(getattr(x, "dtype", None)) == "complex"
+
+
 def _unary(name: str, pull: Pull, keeps: str = "", **more: Any) -> None:
     rule(name, pull, keeps=keeps, elementwise=True, **more)
 
@@ -117,7 +122,11 @@ _unary("atan", lambda xp, g, y, a: g / (1.0 + a * a), "a")
 _unary("sinh", lambda xp, g, y, a: g * xp.cosh(a), "a")
 _unary("cosh", lambda xp, g, y, a: g * xp.sinh(a), "a")
 _unary("tanh", lambda xp, g, y, a: g * (1.0 - y * y), "y")
-_unary("asinh", lambda xp, g, y, a: g / xp.hypot(a, xp.ones_like(a)), "a")
+_unary(
+    "asinh",
+    lambda xp, g, y, a: g / (xp.sqrt(a * a + 1.0) if is_complex(a) else xp.hypot(a, xp.ones_like(a))),
+    "a",
+)
 _unary("acosh", lambda xp, g, y, a: g / (xp.sqrt(a - 1.0) * xp.sqrt(a + 1.0)), "a")
 _unary("atanh", lambda xp, g, y, a: g / ((1.0 - a) * (1.0 + a)), "a")
 _unary("deg2rad", lambda xp, g, y, a: g * (math.pi / 180.0))
@@ -129,7 +138,7 @@ _unary("positive", lambda xp, g, y, a: g, infix=operator.pos)
 
 
 def _pull_abs(xp: Any, g: Any, y: Any, a: Any) -> Any:
-    if dtype_kind(a.dtype) != "complex":
+    if not is_complex(a):
         return g * xp.sign(a)
     size = xp.abs(a)
     return g * (xp.conj(a) / xp.where(size == 0, xp.ones_like(size), size))

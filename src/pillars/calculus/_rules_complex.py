@@ -9,15 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pillars.backends import dtype_kind
 from pillars.calculus._rules import rule
 
-__all__ = ["is_complex"]
-
-
-def is_complex(x: Any) -> bool:
-    """Whether the array, or number, is complex."""
-    return isinstance(x, complex) or dtype_kind(getattr(x, "dtype", None)) == "complex"
+__all__: list[str] = []
 
 
 rule("real", lambda xp, g, y, a: g, forward=lambda xp, a: xp.real(a))

@@ -17,8 +17,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from pillars.calculus._rules import RULES, rule
-from pillars.calculus._rules_complex import is_complex
+from pillars.calculus._rules import RULES, is_complex, rule
 from pillars.linalg._eigh import inverse_gaps
 
 __all__: list[str] = []

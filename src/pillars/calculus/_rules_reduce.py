@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from pillars.calculus._rules import rule
-from pillars.calculus._rules_complex import is_complex
+from pillars.calculus._rules import is_complex, rule
 
 __all__ = ["spread"]
 

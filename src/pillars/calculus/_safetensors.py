@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import operator
 import os
 import zlib
 from collections.abc import Mapping
@@ -81,9 +82,9 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
             raise _broken(path, f"of {size} bytes ends before its header")
         try:
             header = json.loads(file.read(length))
-            metadata = header.pop(_METADATA)
+            metadata = dict(**header.pop(_METADATA))
             entries = {name: _entry(entry) for name, entry in header.items()}
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             raise _broken(path, "has no header that can be read") from None
         whole = 8 + length + max((end for *_, end in entries.values()), default=0)
         if size != whole:
@@ -102,8 +103,8 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
 def _entry(entry: Any) -> tuple[str, tuple[int, ...], int, int]:
     dtype, shape, (start, end) = (
         _DTYPES[entry["dtype"]],
-        tuple(map(int, entry["shape"])),
-        entry["data_offsets"],
+        tuple(map(operator.index, entry["shape"])),
+        map(operator.index, entry["data_offsets"]),
     )
     width = (
         1 if dtype == "bool" else 2 if dtype == "bfloat16" else int("".join(filter(str.isdigit, dtype))) // 8

@@ -255,7 +255,9 @@ def _advice(seen: Preflight, found: StabilityLimit, *, warms_up: bool) -> str:
     rate, limit, ahead = seen.learning_rate, seen.limit, seen.ahead
     if math.isinf(limit):
         flat = "The loss curves upwards nowhere here: no rate is too large for it"
-        return f"{flat}." if seen.verdict == "stable" else f"{flat}, and none is known to be safe."
+        if seen.verdict != "stable":
+            return f"{flat}, and none is known to be safe."
+        return f"{flat}. A loss that goes on so has no minimum either, and falls for ever."
     source = f"{found.formula}, λ = {found.sharpness.value:.4g}"
     number = f"{rate:.3g} is {rate / limit:.2g} times the limit of {limit:.3g} ({source})"
     if seen.verdict == "stable":

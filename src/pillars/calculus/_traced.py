@@ -263,6 +263,9 @@ class TracedArray(ClosedWayOut):
     __or__, __ror__ = _constant("__or__"), _constant("__ror__")
     __xor__, __rxor__ = _constant("__xor__"), _constant("__rxor__")
 
+    def __round__(self, digits: int | None = None) -> Any:
+        return self._trace.space.round(self, digits or 0)
+
     def __divmod__(self, other: Any) -> Any:
         return self // other, self % other
 

@@ -6,8 +6,7 @@ import heapq
 from collections.abc import Sequence
 from typing import Any
 
-from pillars.calculus._rules import Rule
-from pillars.calculus._rules_complex import is_complex
+from pillars.calculus._rules import Rule, is_complex
 from pillars.calculus._tape import Node, Trace
 from pillars.calculus._traced import TracedArray, strip
 
@@ -140,7 +139,7 @@ class _Reach:
         r = self.xp.max(r) if whole else _fit(self.xp, r, node)
         r = r + self.pending[node.number] if node.number in self.pending else r
         r = self.xp.real(r) if is_complex(r) else r
-        self.pending[node.number] = self.xp.astype(r > 0, r.dtype)
+        self.pending[node.number] = self.xp.astype(~(r <= 0), r.dtype)  # NaN, of an extreme of NaN, is no 0
 
     def below(self, node: Node) -> list[Any]:
         """What of a node's parents is reached by way of it, before broadcasting is undone; they learn it too."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from pillars.calculus._rules import RULES
-from pillars.calculus._rules_complex import is_complex
+from pillars.calculus._rules import RULES, is_complex
 from pillars.calculus._traced import apply_one, strip
 from pillars.calculus._traced_functions import axis_of, function
 from pillars.calculus._traced_several import apply_several

@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 
 from pillars._errors import CapabilityError, ShapeError
 from pillars.calculus import _rules_matrix  # noqa: F401 - it fills the table
-from pillars.calculus._rules import RULES
-from pillars.calculus._rules_complex import is_complex
+from pillars.calculus._rules import RULES, is_complex
 from pillars.calculus._traced import apply, apply_one, strip
 from pillars.calculus._traced_functions import LINALG, function
 from pillars.calculus._traced_several import apply_several

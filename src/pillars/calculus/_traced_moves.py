@@ -126,9 +126,14 @@ def roll(space: Any, x: Any, /, shift: Any, axis: Any = None) -> Any:
     """Shifted along axes, around the end; the flattened array without one."""
     if axis is None:
         return space.reshape(space.roll(space.reshape(x, (-1,)), shift, 0), x.shape)
-    shifts = tuple(shift) if isinstance(shift, (list, tuple)) else shift
-    axes = tuple(axis) if isinstance(axis, (list, tuple)) else axis
-    return apply_one(RULES["roll"], x, {"shift": shifts, "axis": axes})
+    return apply_one(RULES["roll"], x, {"shift": _whole(shift), "axis": _whole(axis)})
+
+
+def _whole(numbers: Any) -> Any:
+    """An integer, or several as a tuple: what a rule may keep."""
+    if getattr(numbers, "shape", None) or isinstance(numbers, (list, tuple)):
+        return tuple(operator.index(one) for one in numbers)
+    return operator.index(numbers)
 
 
 @function()
@@ -222,7 +227,8 @@ def vstack(space: Any, arrays: Any, /) -> Any:
 @function()
 def column_stack(space: Any, arrays: Any, /) -> Any:
     """Vectors as columns, matrices side by side."""
-    return space.concat([x if x.ndim > 1 else space.reshape(x, (-1, 1)) for x in arrays], axis=1)
+    parts = [space.atleast_1d(space.asarray(x)) for x in arrays]
+    return space.concat([x if x.ndim > 1 else space.reshape(x, (-1, 1)) for x in parts], axis=1)
 
 
 @function()

@@ -9,7 +9,7 @@ CONSTANTS = frozenset(
     """
     all allclose any argmax argmin argpartition argsort argwhere around array_equal array_equiv array_repr array_str
     array2string can_cast ceil common_type count_nonzero diag_indices_from digitize einsum_path empty_like equal finfo
-    fix flatnonzero floor floor_divide greater greater_equal histogram histogram_bin_edges iinfo isclose iscomplex
+    fix flatnonzero floor floor_divide greater greater_equal iinfo isclose iscomplex
     iscomplexobj isdtype isfinite isin isinf isnan isneginf isposinf isreal isrealobj less less_equal lexsort
     logical_and logical_not logical_or logical_xor matrix_rank may_share_memory min_scalar_type nanargmax nanargmin
     ndim nonzero not_equal ones_like result_type rint round searchsorted shape shares_memory sign signbit size spacing

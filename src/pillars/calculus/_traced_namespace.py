@@ -18,6 +18,7 @@ from pillars.calculus import (  # noqa: F401 - they fill tables
     _rules_matrix,
     _rules_reduce,
     _rules_shape,
+    _traced_coordinates,
     _traced_matrix,
     _traced_moves,
     _traced_numpy,
@@ -28,10 +29,10 @@ from pillars.calculus import (  # noqa: F401 - they fill tables
 )
 from pillars.calculus._captured import freeze
 from pillars.calculus._rules import RULES
-from pillars.calculus._rules_complex import is_complex
 from pillars.calculus._rules_special import special_rule
 from pillars.calculus._tape import Trace
 from pillars.calculus._traced import TracedArray, apply, apply_one, strip
+from pillars.calculus._traced_attributes import Part, attribute
 from pillars.calculus._traced_fourier import FOURIER
 from pillars.calculus._traced_functions import FUNCTIONS, LINALG
 from pillars.calculus._traced_names import (
@@ -65,14 +66,14 @@ class TracedNamespace:
         self.wraps = root.name != "numpy"
         self.known: set[type] = {float, int, bool, root.array_type}
         self.constants = Trace(self, 0)
-        self.linalg = _Part(self, "linalg", LINALG)
-        self.fft = _Part(self, "fft", FOURIER)
+        self.linalg = Part(self, "linalg", LINALG)
+        self.fft = Part(self, "fft", FOURIER)
         self.ufuncs: dict[Any, Callable[..., Any]] = {}
         self.traced_backend: Any = None  # its Backend object, made when first asked for
         self.float64, self.float32 = self.base.float64, self.base.float32
 
     def __getattr__(self, name: str) -> Any:
-        found = _make(self, self.base, name, FUNCTIONS)
+        found = attribute(self, self.base, name, FUNCTIONS)
         setattr(self, name, found)
         return found
 
@@ -122,7 +123,8 @@ class TracedNamespace:
             return strip(x)
         self.no_subclass(x, "grad")
         if not hasattr(x, "dtype"):
-            return self.root.asarray(x)
+            whole = {"dtype": self.base.int64} if isinstance(x, (list, tuple)) and not x else {}
+            return self.root.asarray(x, **whole)
         trace = next((other._trace for other in beside if type(other) is TracedArray), self.constants)
         return freeze(trace, x)
 
@@ -141,6 +143,10 @@ class TracedNamespace:
     def floating(self, dtype: Any) -> bool:
         """Whether numbers of this dtype have derivatives."""
         return dtype_kind(dtype) in ("float", "half", "complex")
+
+    def floats(self, dtype: Any) -> bool:
+        """:meth:`floating` of a dtype by any of its names; what is of another is a constant."""
+        return self.floating(getattr(self.base.empty((0,), dtype=dtype), "dtype", dtype))
 
     def counts(self, dtype: Any) -> bool:
         """Whether the dtype is an integer one."""
@@ -232,107 +238,6 @@ class TracedNamespace:
         if part != "numpy":
             raise self.no_rule(f"{part}.{name}")
         return getattr(self, name)(*args, **options)
-
-
-class _Part:
-    """A part of the namespace, such as linalg."""
-
-    def __init__(self, space: TracedNamespace, name: str, table: dict[str, Callable[..., Any]]) -> None:
-        self._space = space
-        self._base = getattr(space.base, name, None)
-        self._table = table
-
-    def __getattr__(self, name: str) -> Any:
-        found = _make(self._space, self._base, name, self._table)
-        setattr(self, name, found)
-        return found
-
-
-def _traced_among(args: Any) -> bool:
-    return any(type(x) is TracedArray or (type(x) in (list, tuple) and _traced_among(x)) for x in args)
-
-
-def _make(space: TracedNamespace, base: Any, name: str, table: dict[str, Callable[..., Any]]) -> Any:
-    """The namespace's attribute of that name."""
-    function = table.get(name)
-    plain = getattr(base, name, None)
-    if function is None:
-        if plain is None:
-            raise AttributeError(f"{space!r} has no {name!r}")
-        if not callable(plain) or isinstance(plain, type) or dtype_kind(plain) != "other":
-            return plain
-        return _on_values(space, plain, name) if name in CONSTANTS else _refusing(space, plain, name)
-    single = plain is not None and name not in (
-        "concat",
-        "concatenate",
-        "stack",
-        "hstack",
-        "vstack",
-        "column_stack",
-    )
-
-    def dispatch(*args: Any, **options: Any) -> Any:
-        if (
-            (single and args and type(args[0]) is TracedArray)
-            or _traced_among(args)
-            or _traced_among(options.values())
-        ):
-            try:
-                return function(space, *args, **options)
-            except TypeError as error:
-                if "argument" not in str(error) or isinstance(error, CapabilityError):
-                    raise
-                raise CapabilityError(
-                    f"grad: got {name} of a traced array with options that its rule does not take ({error}), expected "
-                    "those of the Array API standard. Leave them out, or compute with where."
-                ) from None
-        if plain is None:
-            raise AttributeError(f"{space!r} has no {name!r} of plain arrays")
-        return space.constant(plain(*args, **options))
-
-    dispatch.__name__ = name
-    return dispatch
-
-
-def _differentiated(x: Any) -> bool:
-    """Whether a gradient flows through anything in here, lists of arrays too."""
-    if type(x) is TracedArray:
-        return bool(x._trace.level)
-    if isinstance(x, dict):
-        return any(_differentiated(one) for one in x.values())
-    return isinstance(x, (list, tuple)) and any(_differentiated(one) for one in x)
-
-
-def _plain(x: Any) -> Any:
-    if type(x) is TracedArray:
-        return strip(x)
-    return type(x)(_plain(one) for one in x) if type(x) in (list, tuple) else x
-
-
-_OF_REALS = frozenset({"sign", "rint", "round", "around"})  # of complex ones they are no steps, or mean two
-
-
-def _on_values(space: TracedNamespace, plain: Callable[..., Any], name: str) -> Callable[..., Any]:
-    def constant(*args: Any, **options: Any) -> Any:
-        if name in _OF_REALS and any(is_complex(x) for x in args):
-            raise space.no_rule(f"{name} of complex numbers")
-        found = plain(*(_plain(x) for x in args), **{key: _plain(x) for key, x in options.items()})
-        return space.constant(found)
-
-    return constant
-
-
-def _refusing(space: TracedNamespace, plain: Callable[..., Any], name: str) -> Callable[..., Any]:
-    def refuse(*args: Any, **options: Any) -> Any:
-        if not _traced_among(args) and not _traced_among(options.values()):
-            return space.constant(plain(*args, **options))
-        if _differentiated((args, options)):
-            raise space.no_rule(name)
-        return space.constant(
-            plain(*(_plain(x) for x in args), **{key: _plain(x) for key, x in options.items()})
-        )
-
-    return refuse
 
 
 _spaces: dict[str, TracedNamespace] = {}

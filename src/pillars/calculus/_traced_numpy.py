@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from pillars.calculus._rules_complex import is_complex
+from pillars._errors import ShapeError
+from pillars.calculus._rules import is_complex
 from pillars.calculus._traced import TracedArray, strip
 from pillars.calculus._traced_functions import function
 
@@ -20,6 +21,7 @@ def _is_nan(space: Any, x: Any) -> Any:
 @function()
 def fmax(space: Any, x1: Any, x2: Any, /) -> Any:
     """The larger; of a NaN and a number the number."""
+    x1, x2 = space.operand(x1, "fmax"), space.operand(x2, "fmax")
     y = space.where(_is_nan(space, x1), x2, space.maximum(x1, x2))
     return space.where(_is_nan(space, x2), x1, y)
 
@@ -27,6 +29,7 @@ def fmax(space: Any, x1: Any, x2: Any, /) -> Any:
 @function()
 def fmin(space: Any, x1: Any, x2: Any, /) -> Any:
     """The smaller; of a NaN and a number the number."""
+    x1, x2 = space.operand(x1, "fmin"), space.operand(x2, "fmin")
     y = space.where(_is_nan(space, x1), x2, space.minimum(x1, x2))
     return space.where(_is_nan(space, x2), x1, y)
 
@@ -62,6 +65,7 @@ def ldexp(space: Any, x: Any, exponent: Any, /) -> Any:
 def logaddexp2(space: Any, x1: Any, x2: Any, /) -> Any:
     """The logarithm to base 2 of 2ˣ¹ + 2ˣ²."""
     two = math.log(2.0)
+    x1, x2 = space.operand(x1, "logaddexp2"), space.operand(x2, "logaddexp2")
     return space.logaddexp(two * x1, two * x2) / two
 
 
@@ -104,6 +108,7 @@ def unwrap(
 @function()
 def polyval(space: Any, p: Any, x: Any, /) -> Any:
     """A polynomial with the highest power first, by Horner's rule."""
+    x = space.operand(x, "polyval")
     y = 0.0 * x
     for i in range(len(p)):
         y = y * x + p[i]
@@ -127,6 +132,8 @@ def matvec(space: Any, x1: Any, x2: Any, /) -> Any:
 @function()
 def vecmat(space: Any, x1: Any, x2: Any, /) -> Any:
     """Vectors times matrices, batches broadcast."""
+    x1 = space.operand(x1, "vecmat")
+    x1 = space.conj(x1) if is_complex(x1) else x1
     return space.matmul(space.expand_dims(x1, axis=-2), x2)[..., 0, :]
 
 
@@ -148,6 +155,9 @@ def _spaced(space: Any, start: Any, stop: Any, num: int, endpoint: bool, axis: i
     share = space.base.arange(num, dtype=like.dtype) / steps
     share = space.base.reshape(share, (-1,) + (1,) * way.ndim)
     y = start + share * way
+    y = (
+        space.where(share == 1.0, stop, y) if endpoint and num > 1 else y
+    )  # the end itself, not a rounding beside it
     return y if axis == 0 else space.moveaxis(y, 0, axis), way / steps
 
 
@@ -199,6 +209,15 @@ def geomspace(
     dtype: Any = None,
     axis: int = 0,
 ) -> Any:
-    """Numbers of equal ratios between two positive ones."""
-    y = space.exp(_spaced(space, space.log(start), space.log(stop), num, endpoint, axis)[0])
+    """Numbers of equal ratios between two of one sign."""
+    start, stop = space.asarray(start), space.asarray(stop)
+    if is_complex(start) or is_complex(stop):
+        raise space.no_rule("geomspace of complex numbers")
+    sign = space.base.sign(strip(start))
+    if bool(space.base.any(sign * strip(stop) <= 0)):
+        raise ShapeError(
+            f"geomspace: got start {strip(start)} and stop {strip(stop)}, expected two numbers of one sign, neither 0."
+        )
+    ends = space.log(sign * start), space.log(sign * stop)
+    y = space.moveaxis(sign * space.exp(_spaced(space, *ends, num, endpoint, 0)[0]), 0, axis)
     return y if dtype is None else space.astype(y, dtype)

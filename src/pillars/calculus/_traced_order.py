@@ -115,6 +115,10 @@ def quantile(
     base = space.base
     ordered, bad, kept = _ordered(space, x, axis)
     asked = base.asarray(q, dtype=base.float64)
+    if not bool(base.all((asked >= 0) & (asked <= 1))):
+        raise ShapeError(
+            f"quantile: got q={asked}, expected numbers in [0, 1], which for percentile are in [0, 100]."
+        )
     at = base.reshape(asked, (-1,)) * (ordered.shape[-1] - 1)
     low = base.floor(at)
     share = base.astype(at - low, x.dtype)

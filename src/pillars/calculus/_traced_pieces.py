@@ -177,6 +177,8 @@ def pad(space: Any, x: Any, pad_width: Any, /, mode: str = "constant", **options
             if any(ends):
                 x = space.concat([blocks[0], x, blocks[1]], axis=axis)
         return x
+    if options.get("reflect_type") == "odd":
+        raise space.no_rule("pad with reflect_type='odd'")
     if mode not in ("edge", "reflect", "symmetric", "wrap"):
         raise space.no_rule(f"pad by the mode {mode!r}")
     for axis, ends in enumerate(widths):

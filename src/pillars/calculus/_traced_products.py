@@ -6,8 +6,7 @@ import string
 from typing import Any
 
 from pillars._errors import ShapeError
-from pillars.calculus._rules import RULES
-from pillars.calculus._rules_complex import is_complex
+from pillars.calculus._rules import RULES, is_complex
 from pillars.calculus._rules_linalg import einsum_parts
 from pillars.calculus._traced import apply, strip
 from pillars.calculus._traced_functions import FUNCTIONS, LINALG, axes_of, function, reduce_by
@@ -40,6 +39,7 @@ def dot(space: Any, a: Any, b: Any, /, out: None = None) -> Any:
 @function()
 def inner(space: Any, a: Any, b: Any, /) -> Any:
     """Sums of products over the last axes."""
+    a, b = space.operand(a, "inner"), space.operand(b, "inner")
     if not getattr(a, "shape", ()) or not getattr(b, "shape", ()):
         return a * b
     return space.tensordot(a, b, axes=((-1,), (-1,)))
@@ -61,6 +61,7 @@ def vecdot(space: Any, x1: Any, x2: Any, /, axis: int = -1) -> Any:
 @function()
 def tensordot(space: Any, a: Any, b: Any, /, axes: Any = 2) -> Any:
     """Sums of products over several axes: one matrix product."""
+    a, b = space.asarray(a), space.asarray(b)
     left, right = len(a.shape), len(b.shape)
     if isinstance(axes, int):
         first, second = tuple(range(left - axes, left)), tuple(range(axes))

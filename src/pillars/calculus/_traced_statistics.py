@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pillars._errors import ShapeError
-from pillars.calculus._rules import RULES
-from pillars.calculus._traced import TracedArray, strip
+from pillars.calculus._rules import RULES, is_complex
+from pillars.calculus._traced import strip
 from pillars.calculus._traced_functions import axes_of, axis_of, function
 
 __all__: list[str] = []
@@ -63,15 +63,16 @@ def cov(
     """The covariance matrix of variables in rows, or columns."""
 
     def rows(x: Any) -> Any:
-        x = space.atleast_2d(space.operand(x, "cov"))
-        return x if rowvar or x.shape[0] == 1 else space.matrix_transpose(x)
+        x = space.asarray(x)
+        vector, x = x.ndim < 2, space.atleast_2d(x)
+        return x if rowvar or vector else space.matrix_transpose(x)
 
     x = rows(m) if y is None else space.concat([rows(m), rows(y)], axis=0)
     x = x if dtype is None else space.astype(x, dtype)
     freedom = x.shape[1] - ((0 if bias else 1) if ddof is None else ddof)
     x = x - space.mean(x, axis=1, keepdims=True)
-    found = space.matmul(x, space.matrix_transpose(x)) / (freedom if freedom > 0 else float("nan"))
-    return space.squeeze(found)
+    turned = space.conj(space.matrix_transpose(x))
+    return space.squeeze(space.matmul(x, turned) / (freedom if freedom > 0 else float("nan")))
 
 
 @function()
@@ -80,8 +81,16 @@ def corrcoef(space: Any, x: Any, /, y: Any = None, rowvar: bool = True, *, dtype
     c = space.cov(x, y, rowvar, dtype=dtype)
     if c.ndim == 0:
         return c / c
-    s = space.sqrt(space.linalg.diagonal(c))
-    return space.clip(c / s[:, None] / s[None, :], -1, 1)
+    s = space.sqrt(space.real(space.linalg.diagonal(c)))
+    c = c / s[:, None] / s[None, :]
+    if is_complex(c):
+        return _cut(space, space.real(c)) + 1j * _cut(space, space.imag(c))
+    return _cut(space, c)
+
+
+def _cut(space: Any, x: Any) -> Any:
+    """Within [-1, 1], which a rounding may leave; NaN stays, and its gradient with it."""
+    return space.where(space.base.abs(strip(x)) > 1, space.sign(x), x)
 
 
 # ------------------------------------------------------------------------------------------------------- without NaN
@@ -163,9 +172,8 @@ def nanvar(
     deviation = space.where(absent, 0.0, x - mean)
     freedom = number - (ddof if correction is None else correction)
     freedom = space.base.where(freedom > 0, freedom, space.base.full_like(freedom, float("nan")))
-    return _shaped(
-        space, space.sum(deviation * deviation, axis=axis, keepdims=True) / freedom, axis, keepdims
-    )
+    square = space.real(deviation * space.conj(deviation))
+    return _shaped(space, space.sum(square, axis=axis, keepdims=True) / freedom, axis, keepdims)
 
 
 @function()
@@ -174,107 +182,55 @@ def nanstd(space: Any, x: Any, /, *args: Any, **options: Any) -> Any:
     return space.sqrt(space.nanvar(x, *args, **options))
 
 
-# ------------------------------------------------------------------------------------------------- along a coordinate
+# -------------------------------------------------------------------------------------------------------- histograms
 @function()
-def trapezoid(space: Any, y: Any, /, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
-    """The integral of what lies between the samples on straight lines."""
-    y = space.moveaxis(space.operand(y, "trapezoid"), axis, -1)
-    if x is not None:
-        x = space.operand(x, "trapezoid")
-        dx = space.diff(space.moveaxis(x, axis, -1) if len(x.shape) > 1 else x)
-    return space.sum(dx * (y[..., 1:] + y[..., :-1]) / 2.0, axis=-1)
-
-
-@function()
-def interp(
-    space: Any, x: Any, xp: Any, fp: Any, /, left: Any = None, right: Any = None, period: None = None
+def histogram_bin_edges(
+    space: Any,
+    x: Any,
+    /,
+    bins: Any = 10,
+    range: Any = None,  # noqa: A002 - NumPy's name
+    weights: Any = None,
 ) -> Any:
-    """Straight lines through the points (xp, fp); constant outside, where nothing else is said."""
-    x, xp, fp = (space.operand(one, "interp") for one in (x, xp, fp))
-    x = x if hasattr(x, "shape") else space.asarray(x)
-    plain = strip(x)
-    base, n = space.base, len(xp)
-    at = base.clip(
-        base.searchsorted(strip(xp), base.reshape(plain, (-1,)), side="right") - 1, 0, max(n - 2, 0)
-    )
-    at = base.reshape(at, tuple(x.shape))
-    if n == 1:
-        y = space.broadcast_to(fp[0, ...], tuple(x.shape))
-    else:
-        x0, x1, y0, y1 = xp[at], xp[at + 1], fp[at], fp[at + 1]
-        y = y0 + (y1 - y0) * ((x - x0) / (x1 - x0))
-    low, high = fp[0, ...] if left is None else left, fp[n - 1, ...] if right is None else right
-    return space.where(plain < strip(xp)[0], low, space.where(plain > strip(xp)[n - 1], high, y))
+    """The edges of a histogram's bins: evenly spaced over the range, which is the numbers' own if none is given."""
+    if isinstance(bins, str):
+        raise space.no_rule(f"histogram_bin_edges with bins={bins!r}")
+    if getattr(bins, "shape", ()) or isinstance(bins, (list, tuple)):
+        return space.asarray(bins)
+    x = space.asarray(x)
+    low, high = (space.min(x), space.max(x)) if range is None else range
+    if bool(strip(low) == strip(high)):  # as NumPy widens it
+        low, high = low - 0.5, high + 0.5
+    return space.linspace(low, high, bins + 1)
 
 
 @function()
-def gradient(space: Any, f: Any, /, *spacing: Any, axis: Any = None, edge_order: int = 1) -> Any:
-    """Second-order differences inside, one-sided ones at the ends, as NumPy has them."""
-    axes = axes_of(axis, f.ndim)
-    steps = spacing * len(axes) if len(spacing) == 1 else spacing or (1.0,) * len(axes)
-    if len(steps) != len(axes):
-        raise ShapeError(
-            f"gradient: got {len(steps)} spacings for {len(axes)} axes, expected one, or one each."
-        )
-    found = [_slope(space, f, each, step, edge_order) for each, step in zip(axes, steps, strict=True)]
-    return found[0] if len(found) == 1 else tuple(found)
-
-
-def _slope(space: Any, f: Any, axis: int, step: Any, edge_order: int) -> Any:
-    f = space.moveaxis(f, axis, -1)
-    step = strip(step) if type(step) is TracedArray and not step.shape else step
-    if not getattr(step, "shape", ()) and not isinstance(step, (list, tuple)):
-        inner = (f[..., 2:] - f[..., :-2]) / (2.0 * step)
-        h1 = h2 = k1 = k2 = step
+def histogram(
+    space: Any,
+    x: Any,
+    /,
+    bins: Any = 10,
+    range: Any = None,  # noqa: A002 - NumPy's name
+    density: bool | None = None,
+    weights: Any = None,
+) -> Any:
+    """Sums of weights in bins, and their edges. A number that crosses an edge is a jump, whose gradient is 0."""
+    base = space.base
+    edges = space.histogram_bin_edges(x, bins, range)
+    inside, n = base.reshape(strip(space.asarray(x)), (-1,)), edges.shape[0] - 1
+    plain = strip(edges)
+    places = base.where(inside == plain[-1], n - 1, base.searchsorted(plain, inside, side="right") - 1)
+    kept = base.nonzero((places >= 0) & (places < n))[0]
+    if weights is None:
+        counts = base.bincount(places[kept], minlength=n)
     else:
-        h = space.diff(space.operand(step, "gradient"))
-        a, b = h[:-1], h[1:]
-        inner = (
-            f[..., :-2] * (-b / (a * (a + b)))
-            + f[..., 1:-1] * ((b - a) / (a * b))
-            + f[..., 2:] * (a / (b * (a + b)))
-        )
-        h1, h2, k1, k2 = (
-            h[0, ...],
-            h[1 if len(h) > 1 else 0, ...],
-            h[-1, ...],
-            h[-2 if len(h) > 1 else -1, ...],
-        )
-    if edge_order == 1:
-        first, last = (f[..., 1:2] - f[..., :1]) / h1, (f[..., -1:] - f[..., -2:-1]) / k1
-    else:
-        first = (
-            f[..., :1] * (-(2.0 * h1 + h2) / (h1 * (h1 + h2)))
-            + f[..., 1:2] * ((h1 + h2) / (h1 * h2))
-            - f[..., 2:3] * (h1 / (h2 * (h1 + h2)))
-        )
-        last = (
-            f[..., -3:-2] * (k1 / (k2 * (k1 + k2)))
-            - f[..., -2:-1] * ((k1 + k2) / (k1 * k2))
-            + f[..., -1:] * ((2.0 * k1 + k2) / (k1 * (k1 + k2)))
-        )
-    return space.moveaxis(space.concat([first, inner, last], axis=-1), -1, axis)
-
-
-@function()
-def convolve(space: Any, a: Any, v: Any, /, mode: str = "full") -> Any:
-    """Sums of products with a vector that slides over another, backwards."""
-    a, v = space.atleast_1d(space.operand(a, "convolve")), space.atleast_1d(space.operand(v, "convolve"))
-    a, v = (a, v) if a.shape[0] >= v.shape[0] else (v, a)
-    n, m = a.shape[0], v.shape[0]
-    full = space.apply_rule(RULES["convolve"], (a, v), {})
-    if mode == "full":
-        return full
-    if mode == "valid":
-        return full[m - 1 : n]
-    start = (m - 1) // 2
-    return full[start : start + n]
-
-
-@function()
-def correlate(space: Any, a: Any, v: Any, /, mode: str = "valid") -> Any:
-    """Sums of products with a vector that slides over another."""
-    a, v = space.operand(a, "correlate"), space.operand(v, "correlate")
-    if a.shape[0] >= v.shape[0]:
-        return space.convolve(a, space.flip(v), mode)
-    return space.flip(space.convolve(v, space.flip(a), mode))
+        w = space.reshape(space.asarray(weights), (-1,))
+        if w.shape != inside.shape:
+            raise ShapeError(
+                f"histogram: got {w.shape[0]} weights for {inside.shape[0]} numbers, expected one each."
+            )
+        pick = {"index": places[kept], "shape": (n,), "how": "take", "axis": 0}
+        counts = space.apply_rule(RULES["scatter"], (space.take(w, kept, axis=0),), pick)
+    if density:
+        counts = counts / space.diff(edges) / space.sum(counts)
+    return counts, edges

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from pillars._errors import BackendError, one_line
+from pillars._errors import BackendError, DTypeError, one_line
 from pillars.backends import available, backend, dtype_name
 from pillars.measure._ceiling import device_name, measure_ceilings
 from pillars.measure._crossover import crossovers
@@ -34,6 +34,8 @@ def backend_states(names: Sequence[str] | None = None) -> tuple[BackendState, ..
     BackendError : an unknown name, or none of the named ones usable.
     """
     known = available()
+    if isinstance(names, str) or not isinstance(names, (Iterable, type(None))):
+        raise DTypeError(f"backends: got {names!r:.60}, expected a list of names, or None for all.")
     wanted = list(dict.fromkeys(names)) if names else list(known)
     for name in wanted:
         if name not in known:

@@ -37,6 +37,13 @@ SAMPLES = [
     ),
     numpy_case("average", lambda xp, x, w: xp.average(x, weights=w), "normal:3x4", "positive:3x4"),
     numpy_case("average", lambda xp, x: xp.average(x, axis=0), "normal:3x4"),
+    numpy_case(
+        "histogram", lambda xp, x, w: flat(xp, xp.histogram(x, 5, weights=w, density=True)), "apart:7", "positive:7",
+        narrow=False,
+    ),
+    numpy_case(
+        "histogram_bin_edges", lambda xp, x: xp.histogram_bin_edges(x, 3), "apart:7", narrow=False
+    ),
     numpy_case("cov", lambda xp, x: xp.cov(x), "normal:3x4"),
     numpy_case("cov", lambda xp, x, y: xp.cov(x, y, rowvar=False, bias=True), "normal:4x2", "normal:4x1"),
     numpy_case("corrcoef", lambda xp, x: xp.corrcoef(x)[0, 1:], "normal:3x5"),

@@ -1,0 +1,145 @@
+"""The functions of the traced namespace for samples along a coordinate: integrals, slopes, lines between points."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pillars._errors import ShapeError
+from pillars.calculus._rules import RULES, is_complex
+from pillars.calculus._traced import strip
+from pillars.calculus._traced_functions import axes_of, function
+
+__all__: list[str] = []
+
+
+@function()
+def trapezoid(space: Any, y: Any, /, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
+    """The integral of what lies between the samples on straight lines."""
+    y = space.moveaxis(space.operand(y, "trapezoid"), axis, -1)
+    if x is not None:
+        x = space.operand(x, "trapezoid")
+        dx = space.diff(space.moveaxis(x, axis, -1) if len(x.shape) > 1 else x)
+    return space.sum(dx * (y[..., 1:] + y[..., :-1]) / 2.0, axis=-1)
+
+
+@function()
+def interp(
+    space: Any, x: Any, xp: Any, fp: Any, /, left: Any = None, right: Any = None, period: Any = None
+) -> Any:
+    """Straight lines through the points (xp, fp); constant outside, or around again after a period."""
+    x, xp, fp = (space.asarray(one) for one in (x, xp, fp))
+    if len(xp.shape) != 1 or tuple(xp.shape) != tuple(fp.shape) or not xp.shape[0]:
+        raise ShapeError(
+            f"interp: got xp of shape {tuple(xp.shape)} and fp of shape {tuple(fp.shape)}, expected two vectors of "
+            "one length, at least 1."
+        )
+    if period is not None:
+        x, xp, fp = _around(space, x, xp, fp, period)
+        left = right = None
+    plain = strip(x)
+    base, n = space.base, len(xp)
+    at = base.clip(
+        base.searchsorted(strip(xp), base.reshape(plain, (-1,)), side="right") - 1, 0, max(n - 2, 0)
+    )
+    at = base.reshape(at, tuple(x.shape))
+    if n == 1:
+        y = space.broadcast_to(fp[0, ...], tuple(x.shape))
+    else:
+        x0, x1, y0, y1 = xp[at], xp[at + 1], fp[at], fp[at + 1]
+        y = y0 + (y1 - y0) * ((x - x0) / (x1 - x0))
+    low, high = fp[0, ...] if left is None else left, fp[n - 1, ...] if right is None else right
+    return space.where(plain < strip(xp)[0], low, space.where(plain > strip(xp)[n - 1], high, y))
+
+
+def _around(space: Any, x: Any, xp: Any, fp: Any, period: Any) -> tuple[Any, Any, Any]:
+    """The points within one period, in order, and a neighbour from the next at either end."""
+    if bool(strip(period) == 0):
+        raise ShapeError("interp: got period=0, expected another number.")
+    period = abs(period)
+    x, xp = space.remainder(x, period), space.remainder(xp, period)
+    order = space.base.argsort(strip(xp))
+    xp, fp = xp[order], fp[order]
+    return x, space.concat([xp[-1:] - period, xp, xp[:1] + period]), space.concat([fp[-1:], fp, fp[:1]])
+
+
+@function()
+def gradient(space: Any, f: Any, /, *spacing: Any, axis: Any = None, edge_order: int = 1) -> Any:
+    """Second-order differences inside, one-sided ones at the ends, as NumPy has them."""
+    f = space.asarray(f)
+    axes = axes_of(axis, f.ndim)
+    steps = tuple(space.operand(one, "gradient") for one in spacing) or (1.0,)
+    steps = steps * len(axes) if len(steps) == 1 and not getattr(steps[0], "shape", ()) else steps
+    if len(steps) != len(axes):
+        raise ShapeError(
+            f"gradient: got {len(steps)} spacings for {len(axes)} axes, expected one number, or one spacing each."
+        )
+    for each, step in zip(axes, steps, strict=True):
+        n = f.shape[each]
+        if n <= edge_order or edge_order not in (1, 2) or tuple(getattr(step, "shape", ())) not in ((), (n,)):
+            raise ShapeError(
+                f"gradient: got {n} numbers along axis {each}, a spacing of shape "
+                f"{tuple(getattr(step, 'shape', ()))} and edge_order={edge_order}, expected more numbers than "
+                "edge_order, which is 1 or 2, and a spacing that is one number or as many coordinates."
+            )
+    found = [_slope(space, f, each, step, edge_order) for each, step in zip(axes, steps, strict=True)]
+    return found[0] if len(found) == 1 else tuple(found)
+
+
+def _slope(space: Any, f: Any, axis: int, step: Any, edge_order: int) -> Any:
+    f = space.moveaxis(f, axis, -1)
+    if not getattr(step, "shape", ()):
+        inner = (f[..., 2:] - f[..., :-2]) / (2.0 * step)
+        h1 = h2 = k1 = k2 = step
+    else:
+        h = space.diff(step)
+        a, b = h[:-1], h[1:]
+        inner = (
+            f[..., :-2] * (-b / (a * (a + b)))
+            + f[..., 1:-1] * ((b - a) / (a * b))
+            + f[..., 2:] * (a / (b * (a + b)))
+        )
+        h1, h2, k1, k2 = (
+            h[0, ...],
+            h[1 if len(h) > 1 else 0, ...],
+            h[-1, ...],
+            h[-2 if len(h) > 1 else -1, ...],
+        )
+    if edge_order == 1:
+        first, last = (f[..., 1:2] - f[..., :1]) / h1, (f[..., -1:] - f[..., -2:-1]) / k1
+    else:
+        first = (
+            f[..., :1] * (-(2.0 * h1 + h2) / (h1 * (h1 + h2)))
+            + f[..., 1:2] * ((h1 + h2) / (h1 * h2))
+            - f[..., 2:3] * (h1 / (h2 * (h1 + h2)))
+        )
+        last = (
+            f[..., -3:-2] * (k1 / (k2 * (k1 + k2)))
+            - f[..., -2:-1] * ((k1 + k2) / (k1 * k2))
+            + f[..., -1:] * ((2.0 * k1 + k2) / (k1 * (k1 + k2)))
+        )
+    return space.moveaxis(space.concat([first, inner, last], axis=-1), -1, axis)
+
+
+@function()
+def convolve(space: Any, a: Any, v: Any, /, mode: str = "full") -> Any:
+    """Sums of products with a vector that slides over another, backwards."""
+    a, v = space.atleast_1d(space.operand(a, "convolve")), space.atleast_1d(space.operand(v, "convolve"))
+    a, v = (a, v) if a.shape[0] >= v.shape[0] else (v, a)
+    n, m = a.shape[0], v.shape[0]
+    full = space.apply_rule(RULES["convolve"], (a, v), {})
+    if mode == "full":
+        return full
+    if mode == "valid":
+        return full[m - 1 : n]
+    start = (m - 1) // 2
+    return full[start : start + n]
+
+
+@function()
+def correlate(space: Any, a: Any, v: Any, /, mode: str = "valid") -> Any:
+    """Sums of products with a vector that slides over another."""
+    a, v = space.atleast_1d(space.asarray(a)), space.atleast_1d(space.asarray(v))
+    v = space.conj(v) if is_complex(v) else v
+    if a.shape[0] >= v.shape[0]:
+        return space.convolve(a, space.flip(v), mode)
+    return space.flip(space.convolve(v, space.flip(a), mode))
