@@ -19,7 +19,9 @@ pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
 
 from pillars.measure import Audit, AuditRow, AuditState, Bench, environment
+from pillars.measure._results import Crossover
 from pillars.report import audit_page, bench_page
+from pillars.report._summary import crossover_lines
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -123,6 +125,13 @@ def test_the_words_are_those_of_the_terminal(bench: Bench) -> None:
         "no CUDA-capable device is detected",
     ):
         assert said in text, said
+
+
+def test_a_size_range_is_told_by_both_its_ends(bench: Bench) -> None:
+    twice = (Crossover("linear", "jax", "numpy", 750.0), Crossover("linear", "numpy", "jax", 1.8e6))
+    found = [line.plain for line in crossover_lines(bench._replace(crossovers=twice))]
+    assert found[0].endswith("jax, in bytes that must move: linear 750 B until 1.80 MB.")
+    assert found[1].endswith("numpy, in bytes that must move: linear 1.80 MB.")
 
 
 def test_the_page_of_an_audit() -> None:

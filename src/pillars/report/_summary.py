@@ -67,14 +67,20 @@ def speed_lines(bench: Bench) -> list[Text]:
 
 
 def crossover_lines(bench: Bench) -> list[Text]:
-    """A line a pair of backends: from which size of a call on the second is the faster one."""
+    """A line a pair of backends: from which size of a call on, and until which, the second is the faster one."""
+    sizes: dict[str, list[float]] = {}
+    for change in bench.crossovers:
+        sizes.setdefault(change.operation, []).append(change.bytes)
     pairs: dict[tuple[str, str], list[tuple[float, str]]] = {}
     for change in bench.crossovers:
-        pairs.setdefault((change.before, change.after), []).append((change.bytes, change.operation))
+        later = min((moved for moved in sizes[change.operation] if moved > change.bytes), default=None)
+        until = "" if later is None else f" until {in_bytes(later)}"
+        words = f"{change.operation} {in_bytes(change.bytes)}{until}"
+        pairs.setdefault((change.before, change.after), []).append((change.bytes, words))
     return [
         Text(
             f"From these sizes on {after} is faster than {before}, in bytes that must move: "
-            + ", ".join(f"{operation} {in_bytes(moved)}" for moved, operation in sorted(found))
+            + ", ".join(words for _, words in sorted(found))
             + "."
         )
         for (before, after), found in pairs.items()
