@@ -106,6 +106,14 @@ def value_and_grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> C
     ------
     ShapeError, DTypeError, CapabilityError, BackendError : as :func:`grad`.
 
+    Notes
+    -----
+    As :func:`grad`. Asking for both costs what the gradient alone costs: it computes the value on its way.
+
+    References
+    ----------
+    Griewank, Walther (2008), Evaluating Derivatives, 2nd edition, chapter 3.
+
     Examples
     --------
     >>> import numpy as np
@@ -140,6 +148,15 @@ def vjp(f: Callable[..., Any], /, *args: Any) -> tuple[Any, Callable[[Any], tupl
     ------
     ShapeError : a cotangent of another structure or shape than the result's.
     DTypeError, CapabilityError, BackendError : as :func:`grad`.
+
+    Notes
+    -----
+    As :func:`grad`: a few microseconds for every operation, and what the rules read is kept as long as the pullback is.
+    Each call of the pullback walks the operations once.
+
+    References
+    ----------
+    Griewank, Walther (2008), Evaluating Derivatives, 2nd edition, chapter 3.
 
     Examples
     --------

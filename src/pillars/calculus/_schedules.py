@@ -29,6 +29,10 @@ def constant(learning_rate: Any) -> Schedule:
     ShapeError : a rate that is 0, negative, NaN or infinite.
     DTypeError : no number.
 
+    Notes
+    -----
+    As a number for the rate; for where a schedule is asked for.
+
     Examples
     --------
     >>> constant(0.1)(7)
@@ -143,6 +147,10 @@ def warmup_cosine(
     ShapeError : a number outside its range, or NaN; a warm-up that leaves no step to decay in.
     DTypeError : no number; steps that are no integers.
 
+    Notes
+    -----
+    At `warmup_steps` it is `peak`, once: the decay's first step.
+
     References
     ----------
     Loshchilov, Hutter (2017), SGDR, eq. (5); Goyal et al. (2017), section 2.2.
@@ -235,6 +243,10 @@ def step_decay(peak: Any, steps: int | Sequence[int], *, factor: float = 0.1) ->
     ------
     ShapeError : a number outside its range, or NaN; steps that do not rise.
     DTypeError : no number; steps that are no integers.
+
+    Notes
+    -----
+    A few comparisons a step. The named step is the first at the lower rate.
 
     Examples
     --------

@@ -48,6 +48,14 @@ def key(seed: int, /, *, like: Any = None) -> Any:
     DTypeError : `seed` is no integer. A traced seed is none: pass keys into compiled functions, or use `fold_in`.
     ShapeError : `seed` is negative or 2**64 or more. Taken modulo something, two seeds would be one.
 
+    Notes
+    -----
+    Nothing is computed: it is the cipher, later, that turns neighbouring seeds into unrelated streams.
+
+    References
+    ----------
+    Salmon, Moraes, Dror, Shaw (2011), Parallel random numbers: as easy as 1, 2, 3.
+
     Examples
     --------
     >>> from pillars import random
@@ -84,6 +92,10 @@ def as_key(rng: Any = None, *, like: Any = None) -> Any:
     ------
     DTypeError : none of these. ShapeError : an int outside [0, 2**64). BackendError : a key of another device's
     library than `like`.
+
+    Notes
+    -----
+    No more than what it converts costs. Only None and a Generator give another key the next time.
 
     Examples
     --------

@@ -65,6 +65,10 @@ def row_blocks(x: Any, rows: int | None = None) -> Iterator[Any]:
     ------
     DTypeError : `x` is no array, or `rows` no integer. ShapeError : `x` is 0-d, or `rows` is less than 1.
 
+    Notes
+    -----
+    Nothing is copied on NumPy. A quarter of a million elements are 1 MiB in float32: they stay in a core's cache.
+
     Examples
     --------
     >>> import numpy as np
@@ -109,6 +113,14 @@ def tree_reduce(states: Iterable[State], merge: Callable[[State, State], State])
     Raises
     ------
     ShapeError : no states.
+
+    Notes
+    -----
+    One merge fewer than there are states. Rounding grows with log₂ of their number, not with the number.
+
+    References
+    ----------
+    Higham (2002), Accuracy and Stability of Numerical Algorithms, 2nd edition, section 4.2, on pairwise sums.
 
     Examples
     --------

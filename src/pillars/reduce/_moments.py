@@ -211,6 +211,14 @@ def finish_moments(state: Moments, *, ddof: float = 1) -> MomentsSummary:
     ------
     DTypeError : `state` is no Moments, or `ddof` no number.
 
+    Notes
+    -----
+    It divides d² sums: the data is not read again.
+
+    References
+    ----------
+    Chan, Golub, LeVeque (1983), Algorithms for computing the sample variance.
+
     Examples
     --------
     >>> import numpy as np
@@ -243,6 +251,15 @@ def moments(*, ddof: float = 1) -> Reducer[Any, Moments, MomentsSummary]:
     Raises
     ------
     DTypeError : `ddof` is no number, before any data is read.
+
+    Notes
+    -----
+    One pass over the data, nd² multiplications and additions as one product a block, and memory for d² sums and one
+    block, whatever n. Deviations are taken from each block's own mean, so that a large common offset costs no digits.
+
+    References
+    ----------
+    Chan, Golub, LeVeque (1983), Algorithms for computing the sample variance.
 
     Examples
     --------
