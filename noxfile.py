@@ -88,7 +88,8 @@ _NONE_CHOSEN = 5  # what pytest exits with where arguments leave no test
 def tests(session: nox.Session) -> None:
     """The built wheel, oldest and newest Python here: alone; then NumPy, strict and JAX, x64 off and on.
 
-    Every test runs in both precisions, each on one of the Pythons, and the contracts in both on the oldest.
+    Every test runs in both precisions, each on one of the Pythons, and half of the contracts' draws in both on the
+    oldest. What starts whole processes for most of a minute ("slow") runs once.
     """
     _install_wheel(session)
     session.install("pytest")
@@ -96,26 +97,26 @@ def tests(session: nox.Session) -> None:
 
     _install_wheel(session, "jax,cli,report")
     session.install(*_group("test"))
-    for number, (x64, paths) in enumerate(_passes(session)):
+    for number, (x64, paths, wanted) in enumerate(_passes(session)):
         session.log("JAX in %s bits", "64" if x64 == "1" else "32")
         env = {"JAX_ENABLE_X64": x64, "JAX_PLATFORMS": "cpu", **_one_thread_each()}
-        # Only JAX has another precision: what runs without it is not run again.
-        wanted = "not gpu" if number == 0 else "jax and not gpu"
-        command = ("python", "-m", "pytest", "-q", "-m", wanted, *_workers(session))
+        command = ("python", "-m", "pytest", "-q", "-m", f"not gpu{wanted}", *_workers(session))
         codes = [0] if number == 0 else [0, _NONE_CHOSEN]
         session.run(*command, *(session.posargs or paths), env=env, success_codes=codes)
 
 
-def _passes(session: nox.Session) -> list[tuple[str, list[str]]]:
-    """JAX's precision and what runs in it: the whole suite in 32 bits on the oldest Python, in 64 on others; then more.
+def _passes(session: nox.Session) -> list[tuple[str, list[str], str]]:
+    """JAX's precision, what runs in it and with which marks: all of it in 32 bits on the oldest Python, in 64 on others.
 
-    One Python alone runs all of it twice.
+    Then more: in another precision only what JAX takes part in. One Python alone runs all of that twice.
     """
     whole = ["tests", "--ignore=tests/docs"]  # the docs have a session of their own, with every extra there
     if len(TESTED) == 1:
-        return [("0", whole), ("1", whole)]
-    contracts = ["tests/contracts", "tests/test_worked_examples.py"]
-    return [("0", whole), ("1", contracts)] if session.python == OLDEST else [("1", whole)]
+        return [("0", whole, ""), ("1", whole, " and jax and not slow")]
+    if session.python != OLDEST:
+        return [("1", whole, " and not slow")]
+    contracts = ["tests/contracts", "tests/test_worked_examples.py", "-k", "not seed1"]
+    return [("0", whole, ""), ("1", contracts, " and jax")]
 
 
 @nox.session(python=OLDEST)

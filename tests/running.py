@@ -1,4 +1,4 @@
-"""An operation on a variant, host arrays in and out: its value, its hand-derived gradient, its rounding unit."""
+"""An operation on a variant, host arrays in and out: value, hand-derived gradient, rounding unit, compilations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from contracts._variants import GPU_VARIANTS, VARIANTS, Variant
 from pillars.backends import forward_and_pullback
 
-__all__ = ["ONCE", "eps", "on", "pullback"]
+__all__ = ["ONCE", "compilations", "eps", "on", "pullback"]
 
 # for hand-derived gradients, which are compiled wherever the library compiles: JAX once, not eager and jitted
 ONCE = pytest.mark.parametrize(
@@ -59,3 +59,17 @@ def pullback(variant: Variant, f: Any, g: Any, *arrays: Any, **options: Any) -> 
     found = variant.to_numpy(variant.backend.jit(back)(*placed))
     by_place = dict(zip(places, found, strict=True))
     return tuple(by_place.get(place) for place in range(len(f.record.differentiable)))
+
+
+def compilations(run: Any) -> int:
+    """How many times JAX's compiler ran."""
+    import jax
+
+    seen: list[str] = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, seconds, **more: (
+            seen.append(event) if event.endswith("backend_compile_duration") else None
+        )
+    )
+    run()
+    return len(seen)

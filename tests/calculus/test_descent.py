@@ -13,7 +13,7 @@ from contracts._variants import variant as named
 from pillars import BackendError, CapabilityError, DTypeError, PillarsError, ShapeError
 from pillars.backends import backend, namespace, tree_leaves
 from pillars.calculus import Descent, Optimizer, adam, gradient_descent, mean_squared_error, sgd
-from running import eps
+from running import compilations, eps
 
 X = np.asarray([1.0, 2.0, 3.0, 4.0, 5.0])
 Y = np.asarray([2.1, 3.9, 6.2, 7.8, 10.1])
@@ -407,20 +407,6 @@ def test_callbacks_end_with_the_run(name: str) -> None:
 
 
 # --------------------------------------------------------------------------------------------------- compiled on JAX
-def compilations(run: Any) -> int:
-    """How many times JAX's compiler ran."""
-    import jax
-
-    seen: list[str] = []
-    jax.monitoring.register_event_duration_secs_listener(
-        lambda event, seconds, **more: (
-            seen.append(event) if event.endswith("backend_compile_duration") else None
-        )
-    )
-    run()
-    return len(seen)
-
-
 @pytest.fixture
 def jnp() -> Any:
     return pytest.importorskip("jax.numpy")

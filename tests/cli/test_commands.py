@@ -287,6 +287,7 @@ def test_a_finding_exits_with_1(monkeypatch: pytest.MonkeyPatch, table: Path) ->
     assert json.loads(as_json.stdout)["findings"]
 
 
+@pytest.mark.slow
 def test_the_quick_bench_whole_as_a_process() -> None:
     done = process("bench", "--quick", "--json")
     assert done.returncode == 0, done.stderr + done.stdout[-2000:]

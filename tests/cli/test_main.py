@@ -14,6 +14,7 @@ import pytest
 from pillars.cli import _main as entry
 from pillars.cli import main
 
+RECORDED = Path(__file__).parents[2] / "bench" / "results" / "bench_cpu.json"
 BLOCK = """
 import sys
 class Missing:
@@ -80,11 +81,13 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
-@pytest.mark.parametrize("command", ["backends", "audit"])
-def test_a_full_disk_is_said_in_one_line(command: str) -> None:
+@pytest.mark.parametrize(
+    ("command", "options"), [("backends", ("--backend", "numpy")), ("bench", ("--from", str(RECORDED)))]
+)
+def test_a_full_disk_is_said_in_one_line(command: str, options: tuple[str, ...]) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "pillars.cli", command, "--backend", "numpy", "--json"],
+            [sys.executable, "-m", "pillars.cli", command, *options, "--json"],
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
@@ -128,11 +131,16 @@ def test_a_closed_output_is_said_in_one_line(command: str) -> None:
     assert done.stderr.count("\n") == 1
 
 
+@pytest.fixture(scope="module")
+def plain() -> subprocess.CompletedProcess[str]:
+    """The table where every sign can be printed."""
+    return python("-m", "pillars", "backends", "--capabilities", PYTHONIOENCODING="utf-8")
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
-def test_any_encoding_is_printed_in(encoding: str) -> None:
+def test_any_encoding_is_printed_in(encoding: str, plain: subprocess.CompletedProcess[str]) -> None:
     done = python("-m", "pillars", "backends", "--capabilities", PYTHONIOENCODING=encoding)
     assert (done.returncode, done.stderr) == (0, "")
-    plain = python("-m", "pillars", "backends", "--capabilities", PYTHONIOENCODING="utf-8")
     assert "native: made for it" in plain.stdout
     assert [len(line) for line in done.stdout.splitlines()] == [
         len(line) for line in plain.stdout.splitlines()

@@ -193,7 +193,7 @@ def _straight(record: Record, known: Slope, position: int, direction: Any) -> tu
 
 
 def autodiff(record: Record, known: Slope) -> tuple[list[Any], str]:
-    """JAX's derivative of the body, unjitted and without rules, and the dtype that it was taken in."""
+    """JAX's derivative of the body, without rules, and the dtype that it was taken in."""
     if importlib.util.find_spec("jax") is None:
         not_applicable("JAX is not installed: no autodiff to compare with")
     import jax
@@ -206,7 +206,12 @@ def autodiff(record: Record, known: Slope) -> tuple[list[Any], str]:
     def body(*xs: Any) -> list[Any]:
         return leaves(reference(record, refill(placed, inside, xs)))
 
-    ys, pullback = jax.vjp(body, *given)
-    cotangents = pullback([where.asarray(w, y.dtype.name) for w, y in zip(known.weights, ys, strict=True)])
+    def pulled(*xs: Any) -> Any:
+        ys, pullback = jax.vjp(body, *xs)
+        return pullback([where.asarray(w, y.dtype.name) for w, y in zip(known.weights, ys, strict=True)])
+
+    cotangents = jax.jit(pulled)(
+        *given
+    )  # in one program: one by one, its primitives would be compiled for minutes
     by_position = dict(zip(inside, cotangents, strict=True))
     return [np.asarray(by_position[position], dtype=np.float64) for position in known.positions], dtype

@@ -11,6 +11,7 @@ from contracts._variants import Variant
 from pillars import CapabilityError, DTypeError, ShapeError
 from pillars.backends import backend
 from pillars.linalg import lanczos
+from running import compilations
 
 
 def symmetric(n: int, seed: int = 0) -> Any:
@@ -49,6 +50,18 @@ def test_it_stops_where_it_was_told() -> None:
     assert len(calls) == len(found.eigenvalues) < 100
     assert found.residuals[-1] <= 1e-6 * np.abs(found.eigenvalues).max()
     assert abs(found.eigenvalues[-1] - np.linalg.eigvalsh(a)[-1]) <= found.residuals[-1]
+
+
+def test_more_steps_compile_nothing_more() -> None:
+    jnp = pytest.importorskip("jax.numpy")
+    a = jnp.asarray(symmetric(100), dtype="float32")
+
+    def found(steps: int) -> Any:
+        return lanczos(lambda v: a @ v, jnp.zeros(100, dtype="float32"), steps=steps, tolerance=0.0)
+
+    found(20)
+    # the product with the rotation at the end, and nothing a step: 1 or 2 shapes for 25 steps more
+    assert compilations(lambda: found(45)) <= 4
 
 
 def test_trees_and_repeated_eigenvalues() -> None:

@@ -22,6 +22,8 @@ from pillars.random import as_key, normal
 
 __all__ = ["Lanczos", "lanczos"]
 
+_ROWS = 16  # vectors of the basis in one block
+
 
 class Lanczos(NamedTuple):
     r"""Ritz pairs of a symmetric matrix.
@@ -103,19 +105,18 @@ def lanczos(
             )
         return xp.astype(_joined(xp, parts), dtype, copy=False)
 
-    start = normal(as_key(rng, like=leaves[0]), (n,), dtype=dtype, like=leaves[0])
-    vectors = [start / xp.sqrt(xp.sum(start * start))]
+    v = normal(as_key(rng, like=leaves[0]), (n,), dtype=dtype, like=leaves[0])
+    v = v / xp.sqrt(xp.sum(v * v))
+    basis = _Basis(xp, v, min(steps, _ROWS))
     diagonal: list[float] = []
     beside: list[float] = []
     noise = float(xp.finfo(dtype).eps) * math.sqrt(n)
     with home.quiet():
         while True:
-            w = product(vectors[-1])
-            basis = xp.stack(vectors)
-            overlaps = basis @ w
-            diagonal.append(float(overlaps[-1]))
-            w = w - overlaps @ basis
-            w = w - (basis @ w) @ basis
+            basis.add(v)
+            w = product(v)
+            diagonal.append(float(xp.sum(v * w)))
+            w = basis.without(basis.without(w))
             length = float(xp.sqrt(xp.sum(w * w)))
             values, rotation, residuals = _ritz(host, diagonal, beside, length)
             if not math.isfinite(length):
@@ -123,13 +124,54 @@ def lanczos(
                 break
             size = float(host.max(host.abs(values)))
             residuals = host.maximum(residuals, noise * size)
-            exhausted = len(vectors) >= min(steps, n) or length <= noise * size
+            exhausted = len(diagonal) >= min(steps, n) or length <= noise * size
             if exhausted or float(residuals[-1]) <= tolerance * size:
                 break
             beside.append(length)
-            vectors.append(w / length)
-    turned = home.asarray(rotation.T, dtype=dtype, device=home.device_of(leaves[0]))
-    return Lanczos(values, residuals, home.as_arrays(turned @ basis))
+            v = w / length
+        turned = basis.turned(home, host, rotation.T)
+    return Lanczos(values, residuals, home.as_arrays(turned))
+
+
+class _Basis:
+    """Orthonormal vectors as rows of blocks of one shape, the last one filled up with zeros.
+
+    Shapes that do not grow are compiled once where the library compiles, and no step copies more than one block.
+    """
+
+    def __init__(self, xp: Any, like: Any, rows: int) -> None:
+        from array_api_extra import at  # writes in place where the library does
+
+        self.at = at
+        self.xp, self.like, self.rows = xp, like, rows
+        self.blocks: list[Any] = []
+        self.count = 0
+
+    def add(self, v: Any) -> None:
+        """One more vector."""
+        place = self.count % self.rows
+        if place == 0:
+            shape = (self.rows, v.shape[0])
+            self.blocks.append(self.xp.zeros(shape, dtype=v.dtype, device=v.device))
+        self.blocks[-1] = self.at(self.blocks[-1])[place, ...].set(v)
+        self.count += 1
+
+    def without(self, w: Any) -> Any:
+        """`w` less its parts along the vectors, up to rounding: twice is enough."""
+        for block in self.blocks:
+            w = w - (block @ w) @ block
+        return w
+
+    def turned(self, home: Any, host: Any, rotation: Any) -> Any:
+        """`rotation`, of the host, times the vectors."""
+        wide = host.zeros((rotation.shape[0], len(self.blocks) * self.rows))
+        wide[:, : rotation.shape[1]] = rotation
+        like = self.like
+        parts = [
+            home.asarray(part, dtype=like.dtype, device=home.device_of(like)) @ block
+            for part, block in zip(host.split(wide, len(self.blocks), axis=1), self.blocks, strict=True)
+        ]
+        return sum(parts[1:], start=parts[0])
 
 
 def _ritz(host: Any, diagonal: list[float], beside: list[float], length: float) -> tuple[Any, Any, Any]:

@@ -41,8 +41,16 @@ def by_kernel(f: Any, call: Call) -> list[Any]:
         else x
         for p, x in zip(f.record.parameters, values, strict=True)
     ]
-    positional, options = f.record.split(placed)
-    return [np.asarray(y) for y in tree_leaves(getattr(kernels, f.__name__)(*positional, **options))]
+    inside = [i for i, x in enumerate(placed) if hasattr(x, "shape")]
+
+    def program(*given: Any) -> Any:
+        values = list(placed)
+        for i, x in zip(inside, given, strict=True):
+            values[i] = x
+        positional, options = f.record.split(values)
+        return getattr(kernels, f.__name__)(*positional, **options)
+
+    return [np.asarray(y) for y in tree_leaves(jax.jit(program)(*[placed[i] for i in inside]))]
 
 
 def by_body(f: Any, call: Call) -> list[Any]:
