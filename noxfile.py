@@ -106,7 +106,7 @@ def tests(session: nox.Session) -> None:
 
 
 def _passes(session: nox.Session) -> list[tuple[str, list[str], str]]:
-    """JAX's precision, what runs in it and with which marks: all of it in 32 bits on the oldest Python, in 64 on others.
+    """JAX's precision, what runs in it, with which marks: all in 32 bits on the oldest Python, in 64 on others.
 
     Then more: in another precision only what JAX takes part in. One Python alone runs all of that twice.
     """
