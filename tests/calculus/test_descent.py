@@ -368,6 +368,42 @@ def test_batches_leave_scalars_and_trees_alone() -> None:
 
 
 @pytest.mark.parametrize("name", ["numpy", "strict", "jax"])
+def test_a_callback_that_returns_true_ends_the_run(name: str) -> None:
+    where = named(name)
+    options: dict[str, Any] = {"optimizer": sgd(0.01), "steps": 25, "every": 5}
+    start = np.asarray(0.0)
+    found = descend(where, line_loss, start, X, Y, callback=lambda step, metrics: step >= 8, **options)
+    assert (found.status, int(found.steps)) == ("halted", 10)
+    assert "the callback ended the run after 10 steps" in found.advice
+    plain = descend(where, line_loss, start, X, Y, optimizer=sgd(0.01), steps=10)
+    assert np.isclose(
+        float(where.to_numpy(found.params)), float(where.to_numpy(plain.params)), rtol=8 * eps(where)
+    )
+    # what a callback happens to return is no wish to stop
+    other = descend(where, line_loss, start, X, Y, callback=lambda step, metrics: 1, **options)
+    assert other.status == "steps"
+
+
+@pytest.mark.parametrize("name", ["numpy", "strict", "jax"])
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_a_gradient_of_the_wrong_sign_is_told_from_a_rate_that_is_too_large(name: str, sign: float) -> None:
+    where = named(name)
+    options: dict[str, Any] = {"optimizer": sgd(0.1), "steps": 20}
+    found = descend(
+        where,
+        line_loss,
+        np.asarray(0.0),
+        X,
+        Y,
+        gradient=lambda w, x, y: sign * line_gradient(w, x, y),
+        **options,
+    )
+    assert found.status == "diverged"
+    assert ("points uphill" in found.advice) == (sign < 0)
+    assert np.isnan(float(where.to_numpy(found.limit))) == (sign < 0)
+
+
+@pytest.mark.parametrize("name", ["numpy", "strict", "jax"])
 def test_callbacks_come_every_so_many_steps(name: str) -> None:
     where = named(name)
     seen: list[Any] = []
@@ -386,7 +422,10 @@ def test_callbacks_come_every_so_many_steps(name: str) -> None:
     losses = where.to_numpy(found.history.loss)
     assert losses.shape == (25,)
     assert [metrics.loss for _, metrics in seen] == [losses[9], losses[19]]
-    assert all(type(x) is float for _, metrics in seen for x in metrics)
+    assert all(type(x) is float for _, metrics in seen for x in metrics[:3])
+    after_ten = descend(where, line_loss, np.asarray(0.0), X, Y, optimizer=sgd(0.01), steps=10).params
+    shown = float(where.to_numpy(seen[0][1].params))
+    assert np.isclose(shown, float(where.to_numpy(after_ten)), rtol=8 * eps(where))  # not written since
     plain = descend(where, line_loss, np.asarray(0.0), X, Y, optimizer=sgd(0.01), steps=25)
     assert np.isclose(
         float(where.to_numpy(found.params)), float(where.to_numpy(plain.params)), rtol=8 * eps(where)

@@ -9,6 +9,7 @@ import pytest
 
 from pillars import random
 from pillars.calculus import LossMonitor, adam, cosine_decay, gradient_descent, sgd
+from pillars.calculus._descent_words import advised
 
 A = np.random.default_rng(0).standard_normal((50, 3))
 B = A @ np.asarray([1.0, 2.0, 3.0])
@@ -96,3 +97,33 @@ def test_a_descent_prints_as_words() -> None:
         )
     )(jax.numpy.ones(2))
     assert seen == ["Descent(params: 2 arrays of 4 numbers, traced)"]
+
+
+def test_a_leap_on_the_way_is_told_and_what_it_may_have_left_behind() -> None:
+    rates = [0.01, 0.5, 0.01]
+    losses = [2.3, 900.0, 2.31, *[2.2] * 40]
+    spike = advised([np.asarray(x) for x in (0, 2.2, 43, np.nan, np.nan)] + histories(losses, rates))
+    assert "leapt to 900, at step 1: the rate was too large there, 0.01" in spike
+    assert "begin again with a lower rate" in spike
+    falling = [2.3, 900.0, *(2.3 - 0.02 * i for i in range(41))]
+    found = advised([np.asarray(x) for x in (0, 1.4, 43, np.nan, np.nan)] + histories(falling, rates))
+    assert "leapt to 900" in found
+    assert "still falling" in found
+    calm = [2.3, 2.4, *(2.3 - 0.02 * i for i in range(41))]
+    assert "leapt" not in advised(
+        [np.asarray(x) for x in (0, 1.4, 43, np.nan, np.nan)] + histories(calm, rates)
+    )
+
+
+def histories(losses: list[float], rates: list[float]) -> list[Any]:
+    n = len(losses)
+    return [np.asarray(losses), np.asarray((rates + [rates[-1]] * n)[:n]), np.ones(n)]
+
+
+def test_early_stopping_far_from_the_start_is_no_place_to_go_on_from() -> None:
+    risen = advised(
+        [np.asarray(x) for x in (7, 50.0, 3, np.nan, np.nan)] + histories([2.0, 1.0, 30.0], [0.1])
+    )
+    assert "more than at the start, 2: begin again" in risen
+    still = advised([np.asarray(x) for x in (7, 1.1, 3, np.nan, np.nan)] + histories([2.0, 1.0, 1.05], [0.1]))
+    assert "Lower the learning rate 0.1 to go on from here" in still

@@ -310,7 +310,7 @@ def test_a_loss_that_stands_still_halts_a_descent(variant: Variant) -> None:
     assert found.status == "halted"
     assert int(variant.to_numpy(found.steps)) == n - 1 < 40
     assert np.isnan(variant.to_numpy(found.limit))
-    assert "no longer beats its least" in found.advice
+    assert "no loss has beaten" in found.advice
 
 
 @EACH

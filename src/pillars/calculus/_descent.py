@@ -15,8 +15,9 @@ from pillars.calculus._checkpoint import Checkpoint, identity
 from pillars.calculus._descent_breaks import Breaks
 from pillars.calculus._descent_eager import descend_eagerly
 from pillars.calculus._descent_plan import Metrics, Plan, rows_of
-from pillars.calculus._descent_result import Descent
+from pillars.calculus._descent_result import UPHILL, Descent
 from pillars.calculus._descent_traced import Given, descend_compiled, descend_in_trace
+from pillars.calculus._descent_uphill import points_uphill
 from pillars.calculus._least_squares import LeastSquaresLoss
 from pillars.calculus._numbers import count, within
 from pillars.calculus._optimizers import Optimizer, sgd
@@ -72,7 +73,8 @@ def gradient_descent(
     tolerance : stop where the gradient's norm is at most this. None: take all steps.
     rng : int seed, key, or NumPy Generator: of the rows' order.
     callback : ``callback(step, metrics)`` after every `every` steps; metrics are the floats loss (before the last
-        step), learning_rate, grad_norm.
+        step), learning_rate, grad_norm, and params after it, a copy: for losses on other data. True ends the run; any
+        other value does nothing.
     checkpoint : a file's path, written every `every` steps and after the last one, and taken up again where it is
         there: the same call, begun anew after an interruption, ends with the same bits as one that was not
         interrupted. See the notes.
@@ -80,13 +82,14 @@ def gradient_descent(
 
     Returns
     -------
-    Descent(params, loss, history, steps, status, advice)
+    Descent(params, loss, history, steps, status_code, sharpness, limit), with the properties status and advice
         Arrays of the parameters' library and dtype. `loss` is that of `params`, on all data. `history` has the arrays
-        loss, learning_rate and grad_norm, one entry a step: loss and norm before it. `status` is one of
+        loss, learning_rate and grad_norm, one entry a step: loss and norm before it. `status`, the word for
+        `status_code`, is one of
 
         - "steps": all steps were taken.
         - "converged": the gradient's norm reached the tolerance.
-        - "halted": the monitor halted it; `params` are those of the loss that it saw last.
+        - "halted": the monitor halted it, and `params` are those of the loss that it saw last; or the callback did.
         - "diverged": all steps were taken, the last three each raised the loss, and it ends above all it ever was.
         - "nonfinite": a loss, parameter or gradient was NaN or infinite, and the run stopped there; `params` are the
           last ones that were finite together with their loss.
@@ -164,7 +167,7 @@ def gradient_descent(
     store = None if checkpoint is None else Checkpoint(checkpoint, home)
     if home.name != "jax":
         key, breaks = _breaks(plan, params, held or data, data, key, rng, clip, small, callback, store, every)
-        return descend_eagerly(plan, params, data, key, clip, small, breaks)
+        return _blamed(plan, params, data, descend_eagerly(plan, params, data, key, clip, small, breaks))
     state = optimizer.init(params)
     dtype = home.xp.result_type(*(p.dtype for p in tree_leaves(params)), home.xp.float32)
     given = Given(data, key, *(None if x is None else number_on(home, x, dtype) for x in (clip, small)))
@@ -178,7 +181,24 @@ def gradient_descent(
         return descend_in_trace(plan, params, state, given)
     key, breaks = _breaks(plan, params, held or data, data, key, rng, clip, small, callback, store, every)
     given = given._replace(key=key)
-    return descend_compiled(plan, params, state, given, breaks, _keeper(plan, (params, data)))
+    found = descend_compiled(plan, params, state, given, breaks, _keeper(plan, (params, data)))
+    return _blamed(plan, params, data, found)
+
+
+def _blamed(plan: Plan, params: Any, data: Any, found: Descent) -> Descent:
+    """The result of a run that blew up, with the given gradient looked at: its sign comes before any rate."""
+    if plan.gradient is None or found.status not in ("diverged", "nonfinite") or not int(found.steps):
+        return found
+    try:
+        if not points_uphill(plan, params, data):
+            return found
+    except (
+        Exception
+    ):  # a loss of the caller's that cannot be asked once more, out of turn: the run stands as it is
+        return found
+    xp = plan.home.xp
+    nan = xp.full_like(found.limit, xp.nan)
+    return found._replace(status_code=xp.full_like(found.status_code, UPHILL), sharpness=nan, limit=nan)
 
 
 def _breaks(

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from pillars.backends import single_threaded_blas, tree_flatten, tree_leaves, tree_unflatten
+from pillars.backends import single_threaded_blas, tree_flatten, tree_leaves, tree_map, tree_unflatten
 from pillars.calculus._descent_breaks import Breaks, carrying
 from pillars.calculus._descent_gradients import ByHand, gradients_of
 from pillars.calculus._descent_moves import Moves, moves_of
@@ -24,6 +24,7 @@ from pillars.calculus._descent_result import (
     RUNNING,
     STALLED,
     START_BROKE,
+    STOPPED,
     Descent,
     History,
     judge,
@@ -134,12 +135,12 @@ class _Run:
             losses(loss)
             rates(rate)
             norms(norm)
-            if stops:
-                self._stop(t + 1, data)
+            if stops and self._stop(t + 1, data):
+                return STOPPED
         return RUNNING
 
-    def _stop(self, done: int, data: Any) -> None:
-        """What comes after some of the steps; where it raises, the exception carries what was reached."""
+    def _stop(self, done: int, data: Any) -> bool:
+        """What comes after some of the steps, and whether they end there; an exception carries what was reached."""
         plan, moves, kept, breaks = self.plan, self.moves, self.kept, self.breaks
         what = "writing the checkpoint"
         try:
@@ -151,11 +152,14 @@ class _Run:
             if breaks.calls(done):
                 what = "the callback"
                 assert breaks.callback is not None
-                breaks.callback(done, Metrics(kept.losses[-1], kept.rates[-1], kept.norms[-1]))
+                shown = tree_map(lambda p: plan.home.xp.asarray(p, copy=True), moves.params())
+                found = breaks.callback(done, Metrics(kept.losses[-1], kept.rates[-1], kept.norms[-1], shown))
+                return found is True
         except BaseException as error:
             final = plan.value(moves.params(), *data)
             carrying(error, _result(plan, moves.params(), final, kept, RUNNING, moves.dtype), what)
             raise
+        return False
 
 
 def _ending(
@@ -222,7 +226,7 @@ def _result(plan: Plan, params: Any, final: Any, kept: _Kept, code: int, dtype: 
     final = home.as_arrays(final)
     ended = array(code, xp.int32)
     steps = array(len(losses), xp.int32)
-    whole = not plan.batch_size and code in {RUNNING, HALTED, STALLED}
+    whole = not plan.batch_size and code in {RUNNING, HALTED, STALLED, STOPPED}
     judged = [*losses, float(final)] if whole else losses or [math.nan]
     verdict = judge(
         ended,

@@ -28,11 +28,17 @@ __all__ = ["Metrics", "Plan", "rows_of"]
 
 
 class Metrics(NamedTuple):
-    """What a callback is shown: the last step's loss (before it), learning rate and gradient norm, as floats."""
+    """What a callback is shown: the last step's loss (before it), rate and gradient norm, and the parameters.
+
+    Attributes
+    ----------
+    params : after the step, the callback's own to keep.
+    """
 
     loss: float
     learning_rate: float
     grad_norm: float
+    params: Any
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from pillars._errors import CapabilityError
 from pillars.backends import backend, namespace, tree_leaves
-from pillars.calculus._descent_words import after_all_steps
+from pillars.calculus._descent_words import advised
 
 __all__ = [
     "CONVERGED",
@@ -18,6 +18,8 @@ __all__ = [
     "STALLED",
     "START_BROKE",
     "STEPS",
+    "STOPPED",
+    "UPHILL",
     "Descent",
     "History",
     "Verdict",
@@ -25,6 +27,7 @@ __all__ = [
 ]
 
 RUNNING, STEPS, CONVERGED, DIVERGED, HALTED, LOSS_BROKE, GRADIENT_BROKE, START_BROKE, STALLED = -1, *range(8)
+STOPPED, UPHILL = 8, 9
 _WORDS = {
     RUNNING: "running",
     STEPS: "steps",
@@ -32,6 +35,8 @@ _WORDS = {
     DIVERGED: "diverged",
     HALTED: "halted",
     STALLED: "halted",
+    STOPPED: "halted",
+    UPHILL: "diverged",
     LOSS_BROKE: "nonfinite",
     GRADIENT_BROKE: "nonfinite",
     START_BROKE: "nonfinite",
@@ -99,7 +104,7 @@ class Descent(NamedTuple):
     def advice(self) -> Any:
         """What the status means for this run, and what to do about it; a list of these after vmap."""
         return _each(
-            _advice,
+            advised,
             self.status_code,
             self.loss,
             self.steps,
@@ -126,69 +131,6 @@ def _each(f: Any, *arrays: Any) -> Any:
         return [walk([part[i] for part in parts]) for i in range(parts[0].shape[0])]
 
     return walk(host)
-
-
-def _advice(parts: list[Any]) -> str:
-    code, loss, steps, sharpness, limit = (float(part) for part in parts[:5])
-    n = int(steps)
-    losses, rates, norms = ([float(x) for x in part[:n]] for part in parts[5:])
-    rate = f"learning rate {rates[-1]:.3g}" if rates else "learning rate"
-    match int(code):
-        case -1:
-            return f"the run was interrupted after {n} steps, at a loss of {loss:.4g}: pass these params to go on."
-        case 1:
-            return f"the gradient's norm is below the tolerance after {n} steps."
-        case 0:
-            if not n:
-                return "no step was asked for: these are the parameters given."
-            return after_all_steps(losses, loss, norms, rates)
-        case 6:
-            return (
-                f"at the parameters given the loss is {loss:.3g}, before any step. Look for log(0), a division by 0, "
-                "or values in the data that are not finite."
-            )
-        case 5:
-            return (
-                f"after {n} steps the loss is {loss:.4g} but its gradient is not finite. Look for sqrt or log at 0, or "
-                "a branch that where() discards; check_gradient at these parameters says which entries."
-            )
-        case 7:
-            least = min([*losses, loss])
-            return (
-                f"the monitor halted the run after {n} steps: the loss, {loss:.4g}, no longer beats its least, "
-                f"{least:.4g}. Lower the {rate} to go on from here, or raise the monitor's patience."
-            )
-        case 3:
-            start = losses[0] if losses else loss
-            begin = f"the monitor halted the run after {n} steps: the loss had gone from {start:.4g} to {loss:.4g}."
-            if not loss > min([*losses, loss]):
-                return f"{begin} That is the least it had been: see what the monitor's own rule looks at."
-            if loss < start:
-                return (
-                    f'{begin} Losses of small batches rise by chance, which LossMonitor(rule="robust") looks past. If '
-                    f"this one rises in earnest, lower the {rate}."
-                )
-        case 4:
-            begin = (
-                f"step {n} gave a loss or parameters that are not finite, after the loss had gone from "
-                f"{losses[0]:.4g} to {losses[-1]:.4g}; params and loss are those before it."
-            )
-        case _:
-            begin = f"the loss went from {losses[0]:.4g} to {loss:.4g} in {n} steps; each of the last ones raised it."
-    return f"{begin} {_cause(sharpness, limit, rate)}"
-
-
-def _cause(sharpness: float, limit: float, rate: str) -> str:
-    if math.isfinite(limit):
-        return (
-            f"It grew by a steady factor, which at {rate} implies a curvature of {sharpness:.4g} and a limit of "
-            f"{limit:.3g} for the learning rate: use at most {0.9 * limit:.2g}. If the gradient is hand-derived, "
-            "check_gradient rules out a wrong sign."
-        )
-    return (
-        f"Lower the {rate} tenfold, warm it up, or pass clip_norm=1.0. If the gradient is hand-derived, check it with "
-        "check_gradient first."
-    )
 
 
 class Verdict(NamedTuple):

@@ -29,6 +29,7 @@ from pillars.calculus._descent_result import (
     RUNNING,
     STALLED,
     START_BROKE,
+    STOPPED,
     Descent,
     History,
     Verdict,
@@ -96,21 +97,28 @@ def descend_compiled(
         carry, part = segment(carry, given)
         parts.append(part)
         done += length
-        if int(carry.step) == done:
-            _stop(plan, breaks, carry, parts, done, lambda rows: _told(plan, finish(carry, rows, given)))  # noqa: B023
+        if int(carry.step) == done and _stop(
+            program,
+            breaks,
+            carry,
+            parts,
+            done,
+            lambda rows: _told(plan, finish(carry, rows, given)),  # noqa: B023
+        ):
+            carry = carry._replace(code=program.xp.full_like(carry.code, STOPPED))
     return _told(plan, finish(carry, plan.home.xp.concat(parts), given))
 
 
 def _stop(
-    plan: Plan,
+    program: _Program,
     breaks: Breaks,
     carry: _Carry,
     parts: list[Any],
     done: int,
     told: Callable[[Any], Descent],
-) -> None:
-    """What comes after some of the steps; where it raises, the exception carries what was reached."""
-    what = "writing the checkpoint"
+) -> bool:
+    """What comes after some of the steps, and whether they end there; an exception carries what was reached."""
+    plan, what = program.plan, "writing the checkpoint"
     try:
         if breaks.writes(done, plan.steps):
             assert breaks.checkpoint is not None
@@ -118,10 +126,13 @@ def _stop(
         if breaks.calls(done):
             what = "the callback"
             assert breaks.callback is not None
-            breaks.callback(done, Metrics(*(float(x) for x in parts[-1][-1])))
+            shown = program.packing.unpack(carry.params)
+            loss, rate, norm = (float(x) for x in parts[-1][-1])
+            return breaks.callback(done, Metrics(loss, rate, norm, shown)) is True
     except BaseException as error:
         carrying(error, told(plan.home.xp.concat(parts)), what)
         raise
+    return False
 
 
 def _told(plan: Plan, found: Descent) -> Descent:
@@ -149,7 +160,7 @@ def _judged(plan: Plan, found: Descent) -> Verdict:
     losses, rates = xp.concat([history.loss, nan]), xp.concat([history.learning_rate, nan])
     if plan.batch_size:
         return judge(code, losses, rates, steps - 1, plan.implied)
-    whole = (code == RUNNING) | (code == HALTED) | (code == STALLED)
+    whole = (code == RUNNING) | (code == HALTED) | (code == STALLED) | (code == STOPPED)
     at_end = xp.arange(losses.shape[0], dtype=steps.dtype) == steps
     losses = xp.where(whole & at_end, xp.astype(found.loss, losses.dtype), losses)
     return judge(code, losses, rates, xp.where(whole, steps, steps - 1), plan.implied)

@@ -1,20 +1,124 @@
-"""What to say of a descent that took all its steps: the shape of its history decides."""
+"""What to say of a descent: its status, or the shape of its history, decides."""
 
 from __future__ import annotations
 
 from itertools import pairwise
-from math import sqrt
+from math import isfinite, sqrt
 from statistics import fmean, pstdev
+from typing import Any
 
-__all__ = ["after_all_steps"]
+__all__ = ["advised"]
 
 _STILL = 1e-3  # a change of the loss, as a part of its whole fall, that raising steps would still be worth
 _FLAT = 1e-9
 _FEW = 8  # changes that say nothing of noise
+_LEAPS = 9.0  # times the whole fall: a rise on the way that is worth words
 _SPENT = 1e-6  # of the largest rate: what is below it moves nothing
 
 
-def after_all_steps(losses: list[float], loss: float, norms: list[float], rates: list[float]) -> str:
+def advised(parts: list[Any]) -> str:
+    """What a status means for a run, and what to do about it.
+
+    Parameters
+    ----------
+    parts : host arrays: status code, loss, steps, sharpness and limit, 0-d; the history's loss, rate and norm.
+    """
+    code, loss, steps, sharpness, limit = (float(part) for part in parts[:5])
+    n = int(steps)
+    losses, rates, norms = ([float(x) for x in part[:n]] for part in parts[5:])
+    rate = f"learning rate {rates[-1]:.3g}" if rates else "learning rate"
+    match int(code):
+        case -1:
+            return (
+                f"the run was interrupted after {n} steps, at a loss of {loss:.4g}. The same call with checkpoint= "
+                "takes it up to the bit; these params begin the optimiser and its schedule anew."
+            )
+        case 0 if n:
+            return _after_all_steps(losses, loss, norms, rates)
+        case 0:
+            return "no step was asked for: these are the parameters given."
+        case 1:
+            return f"the gradient's norm is below the tolerance after {n} steps."
+        case 5:
+            return (
+                f"after {n} steps the loss is {loss:.4g} but its gradient is not finite. Look for sqrt or log at 0, or "
+                "a branch that where() discards; check_gradient at these parameters says which entries."
+            )
+        case 6:
+            return (
+                f"at the parameters given the loss is {loss:.3g}, before any step. Look for values in the data that "
+                "are not finite, exp() of a large number (pillars.probability has the losses that avoid it), log(0), "
+                "or a division by 0."
+            )
+        case 8:
+            return f"the callback ended the run after {n} steps, at a loss of {loss:.4g}."
+        case 7:
+            return _stalled(losses, loss, rates)
+        case 3:
+            begin, cause = _halted(n, losses, loss, rate)
+            return f"{begin} {cause or _cause(sharpness, limit, rate)}"
+    return _blown_up(int(code), n, losses, loss, _cause(sharpness, limit, rate))
+
+
+def _stalled(losses: list[float], loss: float, rates: list[float]) -> str:
+    least = min([*losses, loss])
+    begin = f"the monitor halted the run after {len(losses)} steps: no loss has beaten {least:.4g} for its patience."
+    if losses and loss > losses[0]:
+        return (
+            f"{begin} At these params it is {loss:.4g}, more than at the start, {losses[0]:.4g}: begin again with a "
+            f"lower learning rate than {rates[-1]:.3g}, not from here."
+        )
+    begin = f"{begin} At these params, on all data, it is {loss:.4g}."
+    leapt = _leap([*losses, loss], rates)
+    if leapt:
+        return f"{begin} {leapt} {_AGAIN}"
+    lower = f"the learning rate {rates[-1]:.3g}" if rates else "the learning rate"
+    return f"{begin} Lower {lower} to go on from here, or raise the monitor's patience."
+
+
+def _halted(n: int, losses: list[float], loss: float, rate: str) -> tuple[str, str]:
+    start = losses[0] if losses else loss
+    begin = f"the monitor halted the run after {n} steps: the loss had gone from {start:.4g} to {loss:.4g}."
+    if not loss > min([*losses, loss]):
+        return begin, "That is the least it had been: see what the monitor's own rule looks at."
+    if loss < start:
+        return begin, (
+            'Losses of small batches rise by chance, which LossMonitor(rule="robust") looks past. If this one rises '
+            f"in earnest, lower the {rate}."
+        )
+    return begin, ""
+
+
+def _blown_up(code: int, n: int, losses: list[float], loss: float, cause: str) -> str:
+    went = f"the loss went from {losses[0]:.4g} to {loss:.4g} in {n} steps"
+    if code == 9:
+        return (
+            f"{went}: the gradient that was handed over points uphill. From the parameters given, small steps against "
+            "it raise the loss as fast as they should lower it: change its sign, and see check_gradient."
+        )
+    if code == 4:
+        went = (
+            f"step {n} gave a loss or parameters that are not finite, after the loss had gone from {losses[0]:.4g} to "
+            f"{losses[-1]:.4g}; params and loss are those before it"
+        )
+        return f"{went}. {cause}"
+    return f"{went}; each of the last ones raised it. {cause}"
+
+
+def _cause(sharpness: float, limit: float, rate: str) -> str:
+    if isfinite(limit):
+        return (
+            f"It grew by a steady factor, which at {rate} implies a curvature of {sharpness:.4g} and a limit of "
+            f"{limit:.3g} for the learning rate: use at most {0.9 * limit:.2g}. If the gradient is hand-derived, "
+            "check_gradient rules out a wrong one."
+        )
+    return (
+        f"Lower the {rate} tenfold, warm it up, or pass clip_norm=1.0. If the gradient is hand-derived, check it with "
+        "check_gradient first."
+    )
+
+
+def _after_all_steps(losses: list[float], loss: float, norms: list[float], rates: list[float]) -> str:
     """One sentence of figures and one of advice.
 
     Parameters
@@ -27,10 +131,31 @@ def after_all_steps(losses: list[float], loss: float, norms: list[float], rates:
         f"all {n} steps were taken: the loss went from {losses[0]:.4g} to {loss:.4g}, the gradient's norm from "
         f"{norms[0]:.3g} to {norms[-1]:.3g}."
     )
-    return f"{told} {_advised([*losses, loss], norms, rates)}"
+    every = [*losses, loss]
+    leapt = _leap(every, rates)
+    if not leapt:
+        return f"{told} {_next(every, norms, rates)}"
+    if abs(every[-1] - every[-max(2, n // 10)]) > _STILL * abs(losses[0] - loss):
+        return f"{told} {leapt} {_next(every, norms, rates)}"
+    return f"{told} {leapt} {_AGAIN}"
 
 
-def _advised(losses: list[float], norms: list[float], rates: list[float]) -> str:
+_AGAIN = (
+    "What it ended on may be where the leap threw it, such as units that are 0 on every row: begin again with a lower "
+    "rate, a warm-up, or clip_norm=1.0."
+)
+
+
+def _leap(losses: list[float], rates: list[float]) -> str:
+    """That the loss was far above its start for a while; empty where it was not, or ended there."""
+    top = max(losses)
+    if losses[-1] > losses[0] or top - losses[0] <= _LEAPS * (losses[0] - losses[-1]):
+        return ""
+    place = losses.index(top)
+    return f"On the way it leapt to {top:.4g}, at step {place}: the rate was too large there, {rates[place - 1]:.3g}."
+
+
+def _next(losses: list[float], norms: list[float], rates: list[float]) -> str:
     rate = f"learning rate {rates[-1]:.3g}"
     first, last, least = losses[0], losses[-1], min(losses)
     fall = first - least
