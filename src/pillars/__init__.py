@@ -120,24 +120,35 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        found = getattr(importlib.import_module(f"pillars.{_HOMES[name]}"), name)
-    elif name in _ROOMS:
-        found = importlib.import_module(f"pillars.{name}")
-    else:
-        raise AttributeError(f"module 'pillars' has no attribute {name!r}{_elsewhere(name)}")
-    globals()[name] = found
-    return found
+if not TYPE_CHECKING:  # a type checker knows the names above, and no others
+
+    def __getattr__(name: str) -> Any:
+        if name in _HOMES:
+            found = getattr(importlib.import_module(f"pillars.{_HOMES[name]}"), name)
+        elif name in _ROOMS:
+            found = importlib.import_module(f"pillars.{name}")
+        else:
+            raise AttributeError(f"module 'pillars' has no attribute {name!r}{_elsewhere(name)}")
+        globals()[name] = found
+        return found
 
 
 def _elsewhere(name: str) -> str:
     """Where a name lives that is not at the front door."""
     if name.startswith("_"):
         return ""
+    import difflib
+
     homes = [room for room in _ROOMS if room not in ("cli", "report")]
-    found = [room for room in homes if name in importlib.import_module(f"pillars.{room}").__all__]
-    return f": it is pillars.{found[0]}.{name}" if found else ""
+    rooms = {room: importlib.import_module(f"pillars.{room}").__all__ for room in homes}
+    for room, names in rooms.items():
+        if name in names:
+            return f": it is pillars.{room}.{name}"
+    known = {one: f"{room}.{one}" for room, names in rooms.items() for one in names} | {
+        one: one for one in __all__
+    }
+    near = difflib.get_close_matches(name, known, n=1)
+    return f": did you mean pillars.{known[near[0]]}?" if near else ""
 
 
 def __dir__() -> list[str]:

@@ -127,3 +127,10 @@ def test_early_stopping_far_from_the_start_is_no_place_to_go_on_from() -> None:
     assert "more than at the start, 2: begin again" in risen
     still = advised([np.asarray(x) for x in (7, 1.1, 3, np.nan, np.nan)] + histories([2.0, 1.0, 1.05], [0.1]))
     assert "Lower the learning rate 0.1 to go on from here" in still
+
+
+def test_a_history_prints_in_one_line() -> None:
+    found = gradient_descent(fit, np.zeros(3), steps=300)
+    assert repr(found.history).startswith("History(300 steps, loss: ")
+    assert len(repr(found.history)) < 120
+    assert "shape (0,)" in repr(gradient_descent(fit, np.zeros(3), steps=0).history)

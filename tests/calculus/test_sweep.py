@@ -132,3 +132,10 @@ def test_a_finished_optimizer_is_no_maker_of_one() -> None:
 def test_one_rate_is_no_sweep() -> None:
     with pytest.raises(DTypeError, match=r"rates is 0\.1, expected several numbers"):
         learning_rate_sweep(lambda w: np.sum(w**2), np.ones(2), rates=0.1)  # type: ignore[arg-type]
+
+
+def test_a_descent_is_its_own_history() -> None:
+    found = gradient_descent(lambda w: 11.0 * w**2, np.asarray(1.0), optimizer=sgd(0.1), steps=30)
+    of_history = implied_sharpness(found.history, 0.1)
+    assert implied_sharpness(found, 0.1) == of_history
+    assert of_history.value == pytest.approx(22.0)

@@ -279,3 +279,9 @@ def test_a_number_of_components_that_is_traced_is_refused() -> None:
 
 def test_it_stands_at_the_front_door() -> None:
     assert pillars.pca is pca
+
+
+def test_it_prints_in_one_line() -> None:
+    found = pca(np.random.default_rng(0).standard_normal((50, 40)))
+    assert repr(found).startswith("PrincipalComponents(40 of 40 columns, explained_variance_ratio: 0.")
+    assert len(repr(found)) < 120

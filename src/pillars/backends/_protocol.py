@@ -60,6 +60,10 @@ class Backend(ABC):
         """A context without floating-point warnings: the edges' values are part of what a function states."""
         return nullcontext()
 
+    def explaining(self) -> AbstractContextManager[Any]:
+        """A context for the caller's own function: what the library says of its mistakes, said with a remedy."""
+        return nullcontext()
+
     def held(self, tree: Any) -> AbstractContextManager[Any]:
         """A context in which a loop is traced that the tree's arrays stay the same in, for kernels that use it."""
         return nullcontext()

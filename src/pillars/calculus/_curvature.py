@@ -53,7 +53,8 @@ def subject(where: str, loss: Callable[..., Any], params: Any, data: tuple[Any, 
         raise ShapeError(f"{where}: params has no entries, expected at least one number to move.")
 
     def value(p: Tree) -> Any:
-        return loss(p, *data)
+        with home.explaining():
+            return loss(p, *data)
 
     gradient = home.jit(home.grad(value))
     return Subject(home, params, home.jit(value), gradient, _product(home, value, gradient))

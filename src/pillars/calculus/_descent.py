@@ -296,7 +296,7 @@ def _check_options(loss: Any, gradient: Any, optimizer: Any, monitor: Any, callb
             raise DTypeError(f"gradient_descent: {name} is {f!r}, expected a function.")
     for name, pair, such in (
         ("optimizer", optimizer, "an Optimizer such as pillars.calculus.sgd(0.01)"),
-        ("monitor", monitor, "a monitor such as pillars.calculus.LossMonitor()"),
+        ("monitor", monitor, "one monitor such as pillars.calculus.LossMonitor()"),
     ):
         parts = [getattr(pair, part, None) for part in ("init", "update")]
         if pair is not None and (isinstance(pair, type) or not all(callable(part) for part in parts)):

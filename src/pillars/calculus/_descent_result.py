@@ -52,6 +52,15 @@ class History(NamedTuple):
     learning_rate: Any
     grad_norm: Any
 
+    def __repr__(self) -> str:
+        """One line: the numbers of a long run would fill the screen."""
+        try:
+            n = self.loss.shape[-1]
+            ends = [(name, float(x[0]), float(x[-1])) for name, x in zip(self._fields, self, strict=True)]
+        except (AttributeError, IndexError, TypeError, ValueError):  # traced, mapped or without a step
+            return f"History(arrays of shape {getattr(self.loss, 'shape', ())})"
+        return f"History({n} steps, {', '.join(f'{name}: {a:.4g} ... {b:.4g}' for name, a, b in ends)})"
+
 
 class Descent(NamedTuple):
     """Where a descent arrived, and how.

@@ -180,14 +180,16 @@ class _Program:
 
     def evaluate(self, packed: Any, batch: Any) -> tuple[Any, Any]:
         """The loss and the gradient, which is packed as the parameters are."""
-        value, grads = self.evaluator(self.packing.unpack(packed), batch)
+        with self.home.explaining():
+            value, grads = self.evaluator(self.packing.unpack(packed), batch)
         if self.packing.on:
             return value, self.packing.joined(grads)
         return value, tree_unflatten(self.packing.treedef, grads)
 
     def value(self, packed: Any, data: Any) -> Any:
         """The loss."""
-        return self.plan.value(self.packing.unpack(packed), *data)
+        with self.home.explaining():
+            return self.plan.value(self.packing.unpack(packed), *data)
 
     def first(self, params: Any, state: Any, given: Given) -> _Carry:
         """The state before any step."""

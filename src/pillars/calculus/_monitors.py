@@ -272,7 +272,8 @@ class EarlyStopping(Monitor):
     -----
     NaN and +∞ beat nothing. The best loss is lowered only by one that beats it, so that a slow fall of less than
     `min_delta` in `patience` losses counts as none. Give it losses that mean something: those of a validation set by
-    hand, ``state = monitor.update(loss, state)``; in :func:`gradient_descent` it sees the loss of every step.
+    hand, ``state = monitor.update(loss, state)``, as in a callback of :func:`gradient_descent`, which is shown the
+    parameters and ends the run by returning True; as its ``monitor=`` it sees the loss of every step.
 
     References
     ----------

@@ -46,7 +46,7 @@ class Subject:
         self.seed = seed
         self.names = list(names) if names is not None else [f"array {i}" for i in range(len(self.leaves))]
         self.host = backend("numpy").xp
-        self.function = _compiled(home, lambda leaves: _floating(function(leaves)))
+        self.function = _compiled(home, lambda leaves: _floating(home, function(leaves)))
         self.gradient = _compiled(home, gradient)
         self.autodiff = None if autodiff is None else _compiled(home, autodiff)
         self.complex_function = _compiled(home, complex_function or function)
@@ -143,8 +143,9 @@ class Subject:
         return total
 
 
-def _floating(found: Any) -> list[Any]:
-    leaves = tree_leaves(found)
+def _floating(home: Any, found: Any) -> list[Any]:
+    dtype = home.default_float
+    leaves = [home.asarray(y, dtype=dtype) if type(y) is float else y for y in tree_leaves(found)]
     for leaf in leaves:
         if not hasattr(leaf, "dtype") or dtype_kind(leaf.dtype) != "float":
             kind = dtype_name(leaf.dtype) if hasattr(leaf, "dtype") else type(leaf).__name__

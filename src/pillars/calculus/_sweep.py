@@ -59,8 +59,8 @@ def implied_sharpness(losses: Any, learning_rate: float, *, momentum: float = 0.
 
     Parameters
     ----------
-    losses : sequence or array (n,), or a descent's `history`; n of at least 2, in the order of the steps; what follows
-        the first entry that is not finite is left out.
+    losses : sequence or array (n,), or a Descent, or its `history`; n of at least 2, in the order of the steps; what
+        follows the first entry that is not finite is left out.
     learning_rate : η above 0, the same in all these steps.
     momentum : β in [0, 1), of the heavy ball.
 
@@ -86,8 +86,9 @@ def implied_sharpness(losses: Any, learning_rate: float, *, momentum: float = 0.
     >>> round(found.value, 2), round(found.limit, 2), found.steady
     (6.62, 0.3, True)
     """
+    losses = getattr(losses, "history", losses)  # a descent
     if hasattr(losses, "loss") and hasattr(losses, "grad_norm"):
-        losses = losses.loss  # a descent's whole history
+        losses = losses.loss  # its whole history
     refuse_traced("implied_sharpness", [losses])
     rate = within("implied_sharpness", "learning_rate", learning_rate, 0.0, above=True)
     rule = Sgd(within("implied_sharpness", "momentum", momentum, 0.0, 1.0), False, 0.0)

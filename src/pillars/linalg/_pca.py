@@ -40,6 +40,17 @@ class PrincipalComponents(NamedTuple):
     singular_values: Any
     scale: Any
 
+    def __repr__(self) -> str:
+        """One line: the components of wide rows would fill the screen."""
+        try:
+            k, d = self.components.shape
+            shares = ", ".join(f"{float(share):.3g}" for share in self.explained_variance_ratio[:5])
+        except (AttributeError, TypeError, ValueError):  # traced, or mapped
+            return f"PrincipalComponents(components of shape {getattr(self.components, 'shape', ())})"
+        return (
+            f"PrincipalComponents({k} of {d} columns, explained_variance_ratio: {shares}{', ...' * (k > 5)})"
+        )
+
     def transform(self, x: Any) -> Any:
         """Scores (..., n, k) of rows (..., n, d): their coordinates along the components."""
         return transform(x, self.mean, self.components, self.scale)

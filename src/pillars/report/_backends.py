@@ -57,7 +57,8 @@ def print_capabilities(console: Console, table: CapabilityTable) -> None:
         said = [f"not usable here ({state.reason})"] if not state.usable else []
         alike = [_in_words(cells, group) for group in groups if group.alike and group.backend == name]
         said += [f"on every operation {', '.join(alike)}"] if alike else []
-        put(console, Text.assemble((name, "bold"), f": {'; '.join(said)}"))
+        if said:
+            put(console, Text.assemble((name, "bold"), f": {'; '.join(said)}"))
     _put_reasons(console, cells, groups)
     put(console)
     levels = {level: sum(row.level == level for row in rows) for level in _STYLES}
@@ -102,7 +103,7 @@ def _capability_table(cells: _Cells, groups: list[_Group]) -> Table:
         name = group.backend if group.backend != previous else ""
         table.add_column(
             Text.assemble(
-                (name, "bold"), "\n" * (1 + tallest - len(group.features)), "\n".join(group.features)
+                (name, "bold"), "\n" * (1 + tallest - len(group.features)), ",\n".join(group.features)
             ),
             no_wrap=True,
         )

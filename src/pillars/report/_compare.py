@@ -15,6 +15,7 @@ from pillars.report._units import duration, times
 __all__ = ["print_comparison"]
 
 _SHOWN = 12
+_BOTH_WAYS = 0.05  # of the rows: fewer than these may well have changed both ways
 
 
 def print_comparison(console: Console, found: Comparison) -> None:
@@ -33,12 +34,20 @@ def print_comparison(console: Console, found: Comparison) -> None:
     counted = f"{len(found.slower)} rows are slower, {len(found.faster)} faster, {found.alike} alike{apart}."
     put(console, Text(counted, "bold red" if found.slower else "bold green"))
     put(console, "slower, faster: the quartiles of the two runs are over a tenth apart", "dim")
+    if min(len(found.slower), len(found.faster)) > _BOTH_WAYS * (
+        len(found.slower) + len(found.faster) + found.alike
+    ):
+        said = (
+            "Slower and faster at once is what a busy machine does to unchanged code: run both again on a quiet one "
+            "before you believe either."
+        )
+        put(console, Text(said, "yellow"))
 
 
 def _table(word: str, style: str, changes: Sequence[Change]) -> Table:
     table = plain_table()
     for heading in ("operation", "what", "inputs", "backend"):
-        table.add_column(heading, no_wrap=True)
+        table.add_column(heading, no_wrap=heading == "backend", overflow="fold")
     for heading in ("before", "now", word):
         table.add_column(heading, justify="right", no_wrap=True)
     for one in changes:

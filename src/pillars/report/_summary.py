@@ -79,7 +79,7 @@ def crossover_lines(bench: Bench) -> list[Text]:
         pairs.setdefault((change.before, change.after), []).append((change.bytes, words))
     return [
         Text(
-            f"From these sizes on {after} is faster than {before}, in bytes that must move: "
+            f"Where the faster one changes, {after} is faster than {before} from these bytes on: "
             + ", ".join(words for _, words in sorted(found))
             + "."
         )

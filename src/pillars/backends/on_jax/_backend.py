@@ -17,6 +17,7 @@ from pillars.backends._operation import choose
 from pillars.backends._protocol import Backend
 from pillars.backends._run import narrow, one_device
 from pillars.backends.on_jax._derivatives import with_rules
+from pillars.backends.on_jax._explained import explained, explaining
 from pillars.backends.on_jax._reading import run_told
 from pillars.backends.on_jax.linear import held
 
@@ -40,6 +41,9 @@ class JaxBackend(Backend):
 
     def is_tracer(self, kind: type) -> bool:
         return issubclass(kind, jax.core.Tracer)
+
+    def explaining(self) -> AbstractContextManager[Any]:
+        return explaining()
 
     def in_trace(self) -> bool:
         # an array made inside a trace belongs to it; there is no public question to ask instead
@@ -159,13 +163,13 @@ class JaxBackend(Backend):
         return cast("Callable[..., Any]", jax.jit(f))
 
     def grad(self, f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callable[..., Any]:
-        return cast("Callable[..., Any]", jax.grad(f, argnums))
+        return cast("Callable[..., Any]", jax.grad(explained(f), argnums))
 
     def value_and_grad(self, f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callable[..., Any]:
-        return cast("Callable[..., Any]", jax.value_and_grad(f, argnums))
+        return cast("Callable[..., Any]", jax.value_and_grad(explained(f), argnums))
 
     def vjp(self, f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
-        out, pullback = jax.vjp(f, *args)
+        out, pullback = jax.vjp(explained(f), *args)
         return out, pullback
 
     def jvp(
