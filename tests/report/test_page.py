@@ -118,7 +118,7 @@ def test_the_words_are_those_of_the_terminal(bench: Bench) -> None:
     for said in (
         "numpy and jax agree with the float64 reference",
         "Large sizes: jax is faster on 3 of 3",
-        "Where the faster one changes, jax is faster than numpy from these bytes on: linear 320 kB.",
+        "Where the faster one changes, jax is faster than numpy from this many bytes on: linear 320 kB.",
         "25.0 GB/s",
         "200 GFLOP/s",
         "436/450 = 96.9%",
@@ -130,8 +130,8 @@ def test_the_words_are_those_of_the_terminal(bench: Bench) -> None:
 def test_a_size_range_is_told_by_both_its_ends(bench: Bench) -> None:
     twice = (Crossover("linear", "jax", "numpy", 750.0), Crossover("linear", "numpy", "jax", 1.8e6))
     found = [line.plain for line in crossover_lines(bench._replace(crossovers=twice))]
-    assert found[0].endswith("than jax from these bytes on: linear 750 B until 1.80 MB.")
-    assert found[1].endswith("than numpy from these bytes on: linear 1.80 MB.")
+    assert found[0].endswith("than jax from this many bytes on: linear 750 B until 1.80 MB.")
+    assert found[1].endswith("than numpy from this many bytes on: linear 1.80 MB.")
 
 
 def test_the_page_of_an_audit() -> None:

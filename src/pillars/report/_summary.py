@@ -79,7 +79,7 @@ def crossover_lines(bench: Bench) -> list[Text]:
         pairs.setdefault((change.before, change.after), []).append((change.bytes, words))
     return [
         Text(
-            f"Where the faster one changes, {after} is faster than {before} from these bytes on: "
+            f"Where the faster one changes, {after} is faster than {before} from this many bytes on: "
             + ", ".join(words for _, words in sorted(found))
             + "."
         )
