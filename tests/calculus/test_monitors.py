@@ -442,8 +442,8 @@ def test_a_sweep_under_vmap_halts_each_for_itself() -> None:
         (DTypeError, "loss is '1'", lambda: LossMonitor().update("1", LossMonitor().init())),
         (DTypeError, "dtype complex128", lambda: LossMonitor().update(np.asarray(1j), LossMonitor().init())),
         (DTypeError, "state is 1.0, expected what init", lambda: LossMonitor().update(LossMonitor().init(), 1.0)),
-        (DTypeError, "monitor is 3, expected a monitor", lambda: gradient_descent(line_loss, 0.0, X, Y, monitor=3)),
-        (DTypeError, "expected a monitor", lambda: gradient_descent(line_loss, 0.0, X, Y, monitor=LossMonitor)),
+        (DTypeError, "monitor is 3, expected one monitor", lambda: gradient_descent(line_loss, 0.0, X, Y, monitor=3)),
+        (DTypeError, "expected one monitor", lambda: gradient_descent(line_loss, 0.0, X, Y, monitor=LossMonitor)),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused(error: type[Exception], words: str, call: Any) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_traced_rules import NUMBERED, arguments, central, scalar, weights_of
 
+from calculus._traced_cases import NUMBERED, arguments, central, scalar, weights_of
 from pillars import CapabilityError, DTypeError, ShapeError
 from pillars.calculus import grad, vjp
 from pillars.measure.cases import Case
