@@ -18,7 +18,7 @@ import pytest
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
 
-from pillars.measure import Audit, AuditRow, AuditState, Bench, environment
+from pillars.measure import Audit, AuditRow, AuditState, Bench, compare, environment
 from pillars.measure._results import Crossover
 from pillars.report import audit_page, bench_page
 from pillars.report._summary import crossover_lines
@@ -82,6 +82,22 @@ def test_tables_and_pictures_are_there(bench: Bench) -> None:
         "operations": heads + len(bench.operations),
         "gradients": heads + len(bench.gradients),
     }
+
+
+def test_a_comparison_stands_on_the_page(bench: Bench) -> None:
+    """Every row that changed, either way, and in words how many; none of it where nothing was compared."""
+    steady = bench.operations[0].steady
+    assert steady is not None
+    was = steady._replace(median=steady.median / 9, low=steady.low / 9, high=steady.high / 9)
+    older = bench._replace(operations=(bench.operations[0]._replace(steady=was), *bench.operations[1:]))
+    page = bench_page(bench, compare(bench, older))
+    assert read(page).rows["comparison"] == 2
+    assert re.search(r'class="bad" data-value="(9\.0|8\.99)\d*">9.0× slower', page)
+    assert "1 row is slower" in page, re.findall("[0-9]+ rows? [^<]*", page)
+    assert "0 rows are slower" in bench_page(bench, compare(bench, bench))
+    back = bench_page(older, compare(older, bench))
+    assert "9.0× faster" in back
+    assert 'id="comparison"' not in bench_page(bench)
 
 
 def test_nothing_is_fetched_and_no_id_is_given_twice(bench: Bench) -> None:

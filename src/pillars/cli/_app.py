@@ -171,7 +171,7 @@ def bench(
         if comparison is not None:
             report.print_comparison(report.output_console(), comparison)
     if html is not None:
-        html.write_text(report.bench_page(found), encoding="utf-8")
+        html.write_text(report.bench_page(found, comparison), encoding="utf-8")
     if found.interrupted:
         raise typer.Exit(INTERRUPTED)
     if found.findings:

@@ -12,7 +12,7 @@ from pillars.measure import Change, Comparison
 from pillars.report._console import plain_table, put
 from pillars.report._units import duration, times
 
-__all__ = ["print_comparison"]
+__all__ = ["busy_words", "counted", "inputs_of", "print_comparison", "ratio_of"]
 
 _SHOWN = 12
 _BOTH_WAYS = 0.05  # of the rows: fewer than these may well have changed both ways
@@ -30,18 +30,38 @@ def print_comparison(console: Console, found: Comparison) -> None:
             put(console, _table(word, style, changes[:_SHOWN]))
         if len(changes) > _SHOWN:
             put(console, f"and {len(changes) - _SHOWN} more that are {word}: all of them in --json", "dim")
-    apart = f"; {found.apart} are in one of the two alone" if found.apart else ""
-    counted = f"{len(found.slower)} rows are slower, {len(found.faster)} faster, {found.alike} alike{apart}."
-    put(console, Text(counted, "bold red" if found.slower else "bold green"))
+    put(console, Text(counted(found), "bold red" if found.slower else "bold green"))
     put(console, "slower, faster: the quartiles of the two runs are over a tenth apart", "dim")
-    if min(len(found.slower), len(found.faster)) > _BOTH_WAYS * (
-        len(found.slower) + len(found.faster) + found.alike
-    ):
-        said = (
-            "Slower and faster at once is what a busy machine does to unchanged code: run both again on a quiet one "
-            "before you believe either."
-        )
-        put(console, Text(said, "yellow"))
+    if busy := busy_words(found):
+        put(console, Text(busy, "yellow"))
+
+
+def counted(found: Comparison) -> str:
+    """How many rows changed, in a sentence."""
+    apart = f"; {found.apart} are in one of the two alone" if found.apart else ""
+    rows = "row is" if len(found.slower) == 1 else "rows are"
+    return f"{len(found.slower)} {rows} slower, {len(found.faster)} faster, {found.alike} alike{apart}."
+
+
+def busy_words(found: Comparison) -> str:
+    """A warning where rows changed both ways; empty where they did not."""
+    rows = len(found.slower) + len(found.faster) + found.alike
+    if min(len(found.slower), len(found.faster)) <= _BOTH_WAYS * rows:
+        return ""
+    return (
+        "Slower and faster at once is what a busy machine does to unchanged code: run both again on a quiet one "
+        "before you believe either."
+    )
+
+
+def inputs_of(one: Change) -> str:
+    """Shapes, and the dtype where it is another than float32."""
+    return one.shape if one.dtype == "float32" else f"{one.shape} {one.dtype}"
+
+
+def ratio_of(one: Change) -> float:
+    """How many times slower, or faster, it became: never below 1."""
+    return max(one.after / one.before, one.before / one.after)
 
 
 def _table(word: str, style: str, changes: Sequence[Change]) -> Table:
@@ -51,8 +71,13 @@ def _table(word: str, style: str, changes: Sequence[Change]) -> Table:
     for heading in ("before", "now", word):
         table.add_column(heading, justify="right", no_wrap=True)
     for one in changes:
-        ratio = one.after / one.before if word == "slower" else one.before / one.after
-        inputs = one.shape if one.dtype == "float32" else f"{one.shape} {one.dtype}"
-        cells = one.operation, one.what, inputs, one.backend, duration(one.before), duration(one.after)
-        table.add_row(*cells, Text(times(ratio), style))
+        cells = (
+            one.operation,
+            one.what,
+            inputs_of(one),
+            one.backend,
+            duration(one.before),
+            duration(one.after),
+        )
+        table.add_row(*cells, Text(times(ratio_of(one)), style))
     return table

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any
 
-from pillars.measure import Audit, Bench, Environment
+from pillars.measure import Audit, Bench, Comparison, Environment
 from pillars.report._units import duration, error, percent, rate, share, size, times
 
 __all__ = ["audit_page", "bench_page", "page_needs"]
@@ -57,10 +57,11 @@ def audit_page(audit: Audit, environment: Environment) -> str:
     )
 
 
-def bench_page(bench: Bench) -> str:
+def bench_page(bench: Bench, comparison: Comparison | None = None) -> str:
     """One HTML document: no network, nothing beside it; light and dark, wide and narrow."""
     from markupsafe import Markup
 
+    from pillars.report._compare import busy_words, counted, inputs_of, ratio_of
     from pillars.report._figures import COLOURS, roofline_figure, time_figure
     from pillars.report._job import job_model, reduction_line
     from pillars.report._operations import best_peer
@@ -88,6 +89,11 @@ def bench_page(bench: Bench) -> str:
             peer=best_peer,
             model=job_model(bench.job),
             components=reduction_line(bench.job),
+            comparison=comparison,
+            counted=counted,
+            busy=busy_words,
+            inputs=inputs_of,
+            change=ratio_of,
         )
     )
 
