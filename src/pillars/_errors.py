@@ -10,6 +10,7 @@ __all__ = [
     "PillarsError",
     "ShapeError",
     "one_line",
+    "shown",
 ]
 
 
@@ -35,6 +36,18 @@ class CapabilityError(PillarsError, TypeError, ValueError):
 
 class CheckpointError(PillarsError, ValueError):
     """A file that cannot be taken up again: damaged, or another run's. It is left as it is."""
+
+
+_LONGEST = 80
+
+
+def shown(value: object) -> str:
+    """What somebody passed, in one line: as Python writes it; where that is long, an array's shape, or what fits."""
+    text = " ".join(repr(value).split())
+    if len(text) <= _LONGEST:
+        return text
+    shape = getattr(value, "shape", None)
+    return f"an array of shape {shape}" if isinstance(shape, tuple) else text[: _LONGEST - 1] + "…"
 
 
 def one_line(error: BaseException, limit: int | None = None) -> str:

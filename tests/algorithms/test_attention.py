@@ -191,6 +191,33 @@ def test_causal_is_a_mask(variant: Variant, draw: Draw, offset: int) -> None:
     assert np.abs(both - other).max() <= 2 * bound(variant, q, k, v)
 
 
+@pytest.mark.parametrize("length", [6, 70])  # below the size where JAX's kernel begins, and above
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"])
+def test_an_offset_may_be_of_any_integer_dtype(
+    variant: Variant, draw: Draw, dtype: str, length: int, request: pytest.FixtureRequest
+) -> None:
+    """Also where the lengths are no numbers of it, or it is none of the dtype that places are counted in."""
+    q, k, v = inputs(draw, length, length, d=16, dv=16)
+    least, most = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+    for offset in (least, max(least, -3), 2, most):
+        near = max(-length, min(offset, length))
+        seen = np.arange(length)[None, :] <= np.arange(length)[:, None] + near
+        given = variant.asarray(np.asarray(offset, dtype))
+        if int(np.asarray(variant.to_numpy(given))) != offset:
+            continue  # JAX with 64 bits off holds no such number
+        got = attend(variant, q, k, v, causal=True, query_offset=given)
+        assert np.abs(got - attend(variant, q, k, v, mask=seen)).max() <= 2 * bound(variant, q, k, v)
+        whole = weigh(variant, q, k, causal=True, query_offset=given)
+        assert np.array_equal(whole > 0, np.broadcast_to(seen, whole.shape))
+
+
+def test_an_offset_beyond_the_library_s_integers_is_as_far_as_they_go(variant: Variant, draw: Draw) -> None:
+    q, k, v = inputs(draw, 70, 70, d=16, dv=16)
+    for offset, plain in ((2**40, {}), (2**31, {}), (-(2**40), {"mask": np.zeros(70, bool)})):
+        got = attend(variant, q, k, v, causal=True, query_offset=offset)
+        assert np.abs(got - attend(variant, q, k, v, **plain)).max() <= 2 * bound(variant, q, k, v)
+
+
 def test_masked_keys_are_as_if_removed(variant: Variant, draw: Draw) -> None:
     q, k, v = inputs(draw)
     kept = np.asarray([True, False, True, True, False, False, True])

@@ -8,6 +8,8 @@ import pytest
 import pillars
 from backends._toys import label_sum, scaled
 from pillars.backends import dtype_name
+from pillars.layers import gelu, layer_norm, relu
+from pillars.probability import logsumexp, ndtr, softmax
 
 
 @pytest.mark.parametrize(
@@ -98,6 +100,60 @@ def test_numpy_beside_jax_is_refused_but_a_constant_inside_a_trace():
     assert jax.jit(lambda a: a + scaled(np.ones(2), np.ones(2)))(x)[0] == 7.0
     np.testing.assert_array_equal(jax.grad(lambda a: scaled(a, np.ones(2)))(x), [2.0, 2.0])
     assert jax.vmap(lambda a: scaled(a, np.ones(2)))(x[None])[0] == 6.0
+
+
+def test_integers_beyond_a_library_s_own_are_its_last_and_do_not_wrap():
+    jax = pytest.importorskip("jax")
+    beyond = [1, 2**32, -(2**32)]  # in 32 bits 0 twice
+    assert label_sum(jax.numpy.ones(3), beyond) == 3.0
+    assert jax.jit(lambda x: label_sum(x, np.asarray(beyond)))(jax.numpy.ones(3)) == 3.0
+
+
+def test_what_is_refused_is_told_in_one_line():
+    many = np.ones((200, 3))
+    for options in ({"axis": many}, {"by": [many]}, {"axis": "a\n" * 300}, {"after": many}):
+        with pytest.raises(pillars.PillarsError, match="scaled: ") as caught:
+            scaled(np.ones(2), **options)
+        assert "\n" not in str(caught.value)
+        assert len(str(caught.value)) < 300
+
+
+def test_one_truth_is_a_bool_and_several_are_none():
+    for true in (np.True_, np.asarray(True)):
+        assert logsumexp(np.ones((2, 2)), keepdims=true).shape == (2, 1)
+    with pytest.raises(pillars.DTypeError, match=r"keepdims is array.*, expected bool"):
+        logsumexp(np.ones((2, 2)), keepdims=np.ones(2, bool))
+    for axes in ([True, False], (False,)):
+        with pytest.raises(pillars.DTypeError, match=r"axis names (True|False), expected integers"):
+            logsumexp(np.ones((2, 2)), axis=axes)
+        with pytest.raises(pillars.DTypeError, match=r"axis names (True|False), expected integers"):
+            layer_norm(np.ones((2, 2)), axis=axes)
+
+
+def test_an_integer_beyond_the_floats_is_infinite():
+    assert scaled(np.ones(2), by=10**400) == np.inf
+    assert scaled(np.ones(2), by=-(10**400)) == -np.inf
+    with pytest.raises(pillars.ShapeError, match="temperature is inf, expected a finite number"):
+        softmax(np.ones(2), temperature=10**400)
+
+
+@pytest.mark.parametrize("n", [3, 40_000])
+@pytest.mark.parametrize("dtype", [">f2", ">f4", ">f8"])
+def test_bytes_in_the_other_order_come_back_in_the_machine_s(dtype, n):
+    x = np.linspace(-2, 2, 4 * n).reshape(-1, 4).astype(dtype)
+    native = x.astype(x.dtype.newbyteorder("="))
+    for f in (
+        softmax,
+        relu,
+        gelu,
+        layer_norm,
+        logsumexp,
+        ndtr,
+    ):
+        got = f(x)
+        assert got.dtype.isnative
+        assert got.dtype == native.dtype
+        assert np.array_equal(got, f(native))
 
 
 def test_a_traced_static_is_refused():

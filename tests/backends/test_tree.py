@@ -106,5 +106,7 @@ def test_a_tree_without_an_end_is_refused():
     for tree in (cyclic, deep):
         with pytest.raises(pillars.ShapeError, match="deeper than Python's stack, or contains itself"):
             tree_leaves(tree)
+        with pytest.raises(pillars.ShapeError, match="deeper than Python's stack, or contains itself"):
+            tree_paths(tree)
     while isinstance(deep, list):  # taken down one by one: to forget it whole is deep as well
         deep = deep[0]

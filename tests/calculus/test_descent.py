@@ -12,7 +12,15 @@ from contracts._variants import Variant
 from contracts._variants import variant as named
 from pillars import BackendError, CapabilityError, DTypeError, PillarsError, ShapeError
 from pillars.backends import backend, namespace, tree_leaves
-from pillars.calculus import Descent, Optimizer, adam, gradient_descent, mean_squared_error, sgd
+from pillars.calculus import (
+    Descent,
+    EarlyStopping,
+    Optimizer,
+    adam,
+    gradient_descent,
+    mean_squared_error,
+    sgd,
+)
 from running import compilations, eps
 
 X = np.asarray([1.0, 2.0, 3.0, 4.0, 5.0])
@@ -379,6 +387,16 @@ def test_a_callback_that_returns_true_ends_the_run(name: str) -> None:
     assert np.isclose(
         float(where.to_numpy(found.params)), float(where.to_numpy(plain.params)), rtol=8 * eps(where)
     )
+    watch = EarlyStopping(patience=1)
+    states = [watch.init(where.asarray(start))]
+
+    def halted(step: int, metrics: Any) -> Any:
+        states.append(watch.update(metrics.loss, states[-1]))
+        return states[-1].halted  # an array of the library
+
+    plan = {**options, "optimizer": sgd(0.5), "every": 1}
+    assert descend(where, line_loss, start, X, Y, callback=halted, **plan).status == "halted"
+    assert len(states) == 3
     # what a callback happens to return is no wish to stop
     other = descend(where, line_loss, start, X, Y, callback=lambda step, metrics: 1, **options)
     assert other.status == "steps"
@@ -560,6 +578,37 @@ def test_words_are_refused_inside_a_jit(jnp: Any) -> None:
         jax.jit(inside)(jnp.asarray(1.0))
     with pytest.raises(CapabilityError, match="callback"):
         jax.jit(lambda w: gradient_descent(lambda w: w**2, w, callback=print).params)(jnp.asarray(1.0))
+
+
+@pytest.mark.parametrize("name", ["steps", "tolerance", "clip_norm"])
+def test_an_option_that_is_traced_is_refused_in_a_line(jnp: Any, name: str) -> None:
+    import jax
+
+    def descended(value: Any) -> Any:
+        return gradient_descent(lambda w: w**2, jnp.asarray(1.0), **{name: value}).params
+
+    with pytest.raises(DTypeError, match=f"gradient_descent: {name} is traced, expected a plain value"):
+        jax.jit(descended)(3)
+    with pytest.raises(DTypeError, match="sgd: momentum is traced, expected a plain value"):
+        jax.jit(lambda m: sgd(0.1, momentum=m).init(jnp.asarray(1.0)))(0.5)
+
+
+def test_steps_are_whole_on_every_library(jnp: Any) -> None:
+    assert int(gradient_descent(lambda w: w**2, jnp.asarray(1.0), steps=jnp.asarray(3)).steps) == 3
+    for steps in (jnp.asarray(3.7), np.float64(3.0), np.asarray(3.0), np.asarray(0.1, dtype=object), None):
+        with pytest.raises(DTypeError, match=r"gradient_descent: steps is .*, expected an integer"):
+            gradient_descent(lambda w: w**2, jnp.asarray(1.0), steps=steps)
+
+
+def test_numbers_beyond_the_floats_and_trees_without_an_end_are_refused() -> None:
+    with pytest.raises(ShapeError, match="sgd: learning_rate is inf"):
+        sgd(10**400)
+    with pytest.raises(DTypeError, match=r"params is 1000.*…, an integer, expected a float.*Write inf"):
+        gradient_descent(lambda w: w**2, 10**400)
+    cyclic: dict[str, Any] = {"w": np.ones(1)}
+    cyclic["all"] = cyclic
+    with pytest.raises(ShapeError, match="contains itself"):
+        gradient_descent(lambda p: p["w"], cyclic)
 
 
 def test_numpy_data_are_constants_in_a_trace(jnp: Any) -> None:

@@ -66,6 +66,11 @@ def test_what_is_not_finite_stays_in_its_row(variant: Variant) -> None:
     assert np.all(np.isnan(dtable[1]))
 
 
+def test_a_table_of_no_features_has_a_gradient_of_none(variant: Variant) -> None:
+    table, indices = np.ones((3, 0)), np.asarray([0, 1])
+    assert pullback(variant, embedding, np.ones((2, 0)), table, indices)[0].shape == (3, 0)
+
+
 def test_gradients_of_gradients_on_numpy(draw: Draw) -> None:
     table, indices, direction = draw.normal(4, 2), np.asarray([1, 1, 3]), draw.normal(4, 2)
 

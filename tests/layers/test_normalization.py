@@ -121,14 +121,17 @@ def test_constant_slices(variant: Variant, draw: Draw, epsilon: float) -> None:
     assert np.allclose(zeros[1], 1.0, rtol=0, atol=1e-5)
 
 
-def test_on_numpy_constant_slices_of_any_value_are_zero(draw: Draw) -> None:
-    for dtype in (np.float32, np.float64):
-        x = np.broadcast_to(
-            (draw.normal(60, 1) * 10.0 ** draw.uniform(-30, 30, 60, 1)).astype(dtype), (60, 37)
-        )
-        for epsilon in (0.0, 1e-5):
-            assert np.array_equal(layer_norm(np.ascontiguousarray(x), epsilon=epsilon), np.zeros((60, 37)))
-            assert np.array_equal(layer_norm.reference(x, epsilon=epsilon), np.zeros((60, 37)))
+@pytest.mark.parametrize("n", [7, 1000])
+@pytest.mark.parametrize(
+    "most", [12, 30]
+)  # with nothing to be scaled, and with numbers whose squares overflow
+def test_constant_slices_of_any_value_are_zero(variant: Variant, draw: Draw, n: int, most: int) -> None:
+    x = np.repeat(draw.normal(60, 1) * 10.0 ** draw.uniform(-most, most, 60, 1), n, axis=1)
+    for epsilon in (0.0, 1e-5):
+        assert np.array_equal(on(variant, layer_norm, x, epsilon=epsilon), np.zeros((60, n)))
+        assert np.array_equal(layer_norm.reference(x.astype(np.float32), epsilon=epsilon), np.zeros((60, n)))
+        both = on(variant, layer_norm, x.reshape(60, n, 1), axis=(1, 2), epsilon=epsilon)
+        assert np.array_equal(both, np.zeros((60, n, 1)))
 
 
 def test_one_feature(variant: Variant) -> None:

@@ -285,3 +285,25 @@ def test_it_prints_in_one_line() -> None:
     found = pca(np.random.default_rng(0).standard_normal((50, 40)))
     assert repr(found).startswith("PrincipalComponents(40 of 40 columns, explained_variance_ratio: 0.")
     assert len(repr(found)) < 120
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_mean_far_from_0_costs_no_variance(solver: str, variant: Variant) -> None:
+    """What a mean is rounded by, squared, is added to every variance: 1e-3 here, were it added up row after row."""
+    mean = 1e6 if solver == "full" else 1e4  # the others take the mean once, and so its rounding stays
+    x = (np.random.default_rng(5).standard_normal((60_000, 3)) * [3.0, 2.0, 1.0] + mean).astype(np.float32)
+    true = pca(x.astype(np.float64), solver="full").explained_variance
+    if "strict" in variant.id or (solver == "covariance" and "numpy" not in variant.id):
+        pytest.skip("sums are NumPy's own there, or all squares are float32")
+    found = variant.compiled(lambda x: pca(x, solver=solver))(variant.asarray(x, "float32"))
+    got = variant.to_numpy(found.explained_variance)
+    once = 0.0 if solver == "full" else 2 * (mean * 2.0**-23) ** 2  # of variances of 1
+    assert np.all(np.abs(got / true - 1) <= 20 * np.finfo(np.float32).eps + once)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_rows_whose_squares_vanish_are_refused(solver: str) -> None:
+    with pytest.raises(ShapeError, match=r"pca: x has entries of up to .* whose variance is 0, expected"):
+        pca(rows(0) * 1e-200, K, solver=solver)
+    for constant in (np.zeros((9, 3)), np.full((9, 3), 1e-200)):
+        assert np.array_equal(pca(constant, 2, solver=solver).explained_variance, np.zeros(2))

@@ -53,7 +53,8 @@ def attention(
     Returns
     -------
     array (..., h, lq, dv) of the dtype and device of the arguments. Each row lies within the range of the values that
-    its query sees. A query that sees nothing (all is masked, or there are no keys) gives 0.
+    its query sees, as long as their sum is a number of that dtype. A query that sees nothing (all is masked, or there
+    are no keys) gives 0.
 
     Raises
     ------

@@ -6,7 +6,7 @@ from math import isfinite
 from typing import Any
 
 from pillars._errors import DTypeError, ShapeError
-from pillars.backends import dtype_kind, dtype_name, namespace
+from pillars.backends import dtype_kind, dtype_name, limited, namespace
 
 __all__ = ["check", "exponentials", "finite", "gradients", "scores", "spoiled", "stacked"]
 
@@ -129,7 +129,9 @@ def _seen(s: Any, query_offset: Any) -> Any:
     """(lq, lk): whether the key stands at the query's place, which is `query_offset` further, or before it."""
     xp, device = namespace(s), getattr(s, "device", None)
     queries, keys = (xp.arange(length, device=device) for length in s.shape[-2:])
-    return keys[None, :] - queries[:, None] <= xp.astype(query_offset, keys.dtype)
+    # beyond the lengths an offset says no more
+    offset = limited(xp, query_offset, -s.shape[-2], s.shape[-1], keys.dtype)
+    return keys[None, :] - queries[:, None] <= offset
 
 
 def exponentials(s: Any) -> tuple[Any, Any, Any]:

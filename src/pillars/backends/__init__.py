@@ -9,7 +9,7 @@ from pillars.backends._convert import asarray, move
 from pillars.backends._cost import Cost, Flops, call_cost, count_flops, gradient_cost, per_entry
 from pillars.backends._derivative import forward_and_pullback
 from pillars.backends._domain import Call, Draw
-from pillars.backends._dtypes import dtype_kind, dtype_name, dtype_range, refuse_narrowing
+from pillars.backends._dtypes import dtype_kind, dtype_name, dtype_range, limited, refuse_narrowing
 from pillars.backends._fingerprint import fingerprint
 from pillars.backends._kernels import kernel, kernel_table
 from pillars.backends._operation import (
@@ -22,10 +22,11 @@ from pillars.backends._operation import (
     procedure,
     reference_bodies,
 )
-from pillars.backends._plain import host_number, plain_int
+from pillars.backends._plain import host_number, plain_bool, plain_float, plain_int
 from pillars.backends._protocol import Availability, Backend
 from pillars.backends._record import Parameter, Record, records
 from pillars.backends._registry import Adapter, available, namespace, register_array_type
+from pillars.backends._sums import averaged, summed
 from pillars.backends._threads import blas_libraries, num_threads, pool_map, single_threaded_blas
 from pillars.backends._tree import tree_flatten, tree_leaves, tree_map, tree_paths, tree_unflatten
 
@@ -46,6 +47,7 @@ __all__ = [
     "Record",
     "asarray",
     "available",
+    "averaged",
     "backend",
     "blas_libraries",
     "call_cost",
@@ -65,11 +67,14 @@ __all__ = [
     "host_number",
     "kernel",
     "kernel_table",
+    "limited",
     "move",
     "namespace",
     "num_threads",
     "operation",
     "per_entry",
+    "plain_bool",
+    "plain_float",
     "plain_int",
     "pool_map",
     "procedure",
@@ -80,6 +85,7 @@ __all__ = [
     "register_array_type",
     "require",
     "single_threaded_blas",
+    "summed",
     "tree_flatten",
     "tree_leaves",
     "tree_map",

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pillars._errors import BackendError, DTypeError, ShapeError
+from pillars._errors import BackendError, DTypeError, ShapeError, shown
 from pillars._typing import Kind
 from pillars.backends._context import backend as find_backend
 from pillars.backends._context import chosen
-from pillars.backends._dtypes import dtype_kind, dtype_name
-from pillars.backends._plain import plain_int
+from pillars.backends._dtypes import dtype_kind, dtype_name, dtype_range
+from pillars.backends._plain import plain_bool, plain_float, plain_int
 from pillars.backends._protocol import Backend
 from pillars.backends._record import Parameter, Record
 from pillars.backends._registry import adapter_of_type, backend_named, backend_of_type, type_name
@@ -96,7 +96,7 @@ def normalise(record: Record, values: list[Any], backend: Backend) -> list[Any]:
         if adapter_of_type(type(value)) is not None:
             continue
         if owner is not None:  # a NumPy constant inside somebody's trace
-            values[parameter.position] = backend.asarray(value)
+            values[parameter.position] = _constant(backend, value, None)
         else:
             weak.append(parameter)
     if weak:
@@ -129,10 +129,18 @@ def _convert(record: Record, values: list[Any], weak: list[Parameter], backend: 
             target = dtype if dtype is not None else own
             made = backend.asarray(value, dtype=target or backend.default_float, device=device)
         else:
-            made = backend.asarray(value, device=device) if kind in ("integer", "bool") else value
+            made = _constant(backend, value, device) if kind in ("integer", "bool") else value
         if not backend.owns(type(made)):
             _refuse_dtype(record, parameter, value.dtype)
         values[parameter.position] = made
+
+
+def _constant(backend: Backend, value: Any, device: Any) -> Any:
+    """A host array in another library. Integers that its dtypes do not reach go to their ends: they would wrap."""
+    stored = backend.stored_dtype(value.dtype)
+    if dtype_kind(value.dtype) == "integer" and dtype_name(stored) != dtype_name(value.dtype):
+        value = value.clip(*dtype_range(dtype_name(stored)))
+    return backend.asarray(value, device=device)
 
 
 def _host_array(record: Record, parameter: Parameter, value: Any) -> Any:
@@ -201,7 +209,7 @@ def _number(record: Record, parameter: Parameter, value: Any, backend: Backend) 
     """A Python float, or a 0-d array of the call's backend (which may be traced)."""
     where = _where(record, parameter)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
+        return plain_float(value)
     kind = type(value)
     owner = backend_of_type(kind)
     if adapter_of_type(kind) is not None or owner is not None:
@@ -215,7 +223,7 @@ def _number(record: Record, parameter: Parameter, value: Any, backend: Backend) 
         return float(value) if owner is not None and owner.name == "numpy" else value
     if backend_named("numpy").is_scalar(value) and value.dtype.kind in "fiu":
         return float(value)
-    raise DTypeError(f"{where} is {value!r} ({type_name(kind)}), expected a real number.")
+    raise DTypeError(f"{where} is {shown(value)} ({type_name(kind)}), expected a real number.")
 
 
 def _static(record: Record, parameter: Parameter, value: Any) -> Any:
@@ -233,7 +241,7 @@ def _static(record: Record, parameter: Parameter, value: Any) -> Any:
     number = plain_int(value) if int in allowed else None
     if number is not None:
         return number
-    if bool in allowed and dtype_name(getattr(value, "dtype", None)) in ("bool", "bool_"):
+    if bool in allowed and plain_bool(value) is not None:
         return bool(value)
     if float in allowed and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
@@ -246,7 +254,7 @@ def _static(record: Record, parameter: Parameter, value: Any) -> Any:
     if parameter.kind is Kind.NAME:
         return str(value)
     words = " or ".join(sorted(kind.__name__.replace("NoneType", "None") for kind in allowed))
-    raise DTypeError(f"{where} is {value!r} ({type_name(type(value))}), expected {words}.")
+    raise DTypeError(f"{where} is {shown(value)} ({type_name(type(value))}), expected {words}.")
 
 
 def float_of(backend: Backend, record: Record, values: list[Any]) -> Any:
@@ -264,7 +272,8 @@ def float_of(backend: Backend, record: Record, values: list[Any]) -> Any:
     if not floats:
         return backend.default_float
     first = floats[0]
-    return first if all(dtype == first for dtype in floats[1:]) else backend.xp.result_type(*floats)
+    together = first if all(dtype == first for dtype in floats[1:]) else backend.xp.result_type(*floats)
+    return backend.native_dtype(together)
 
 
 def compute_dtype(backend: Backend, record: Record, dtype: Any) -> Any:

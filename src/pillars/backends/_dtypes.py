@@ -7,7 +7,7 @@ from typing import Any
 from pillars._errors import DTypeError
 from pillars.backends._protocol import Backend
 
-__all__ = ["HALF", "dtype_kind", "dtype_name", "dtype_range", "refuse_narrowing"]
+__all__ = ["HALF", "dtype_kind", "dtype_name", "dtype_range", "limited", "refuse_narrowing"]
 
 HALF = frozenset({"float16", "bfloat16"})
 _KINDS = {
@@ -49,6 +49,12 @@ def dtype_range(name: str) -> tuple[float, float]:
         return -_LARGEST[name], _LARGEST[name]
     bits = int(name.lstrip("uint"))
     return (0, 2**bits - 1) if name.startswith("u") else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+
+
+def limited(xp: Any, x: Any, low: int, high: int, dtype: Any) -> Any:
+    """An integer array brought into [low, high], then `dtype`; its own dtype may not reach the bounds."""
+    least, most = dtype_range(dtype_name(x.dtype))
+    return xp.astype(xp.clip(x, max(low, int(least)), min(high, int(most))), dtype)
 
 
 def refuse_narrowing(where: str, backend: Backend, dtype: Any) -> None:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar, cast
 
-from pillars._errors import DTypeError
+from pillars._errors import DTypeError, shown
 from pillars._typing import Kind
 from pillars.backends._boundary import float_of, home, normalise
 from pillars.backends._kernels import kernel_of, refusal
@@ -303,7 +303,9 @@ def explain(f: Any, /, *args: Any, **options: Any) -> Explanation:
     """
     record = getattr(f, "record", None)
     if not isinstance(record, Record) or record.kind != "operation":
-        raise DTypeError(f"explain: got {f!r}, expected an operation of pillars, such as pillars.softmax.")
+        raise DTypeError(
+            f"explain: got {shown(f)}, expected an operation of pillars, such as pillars.softmax."
+        )
     values = record.bind(args, options)
     for parameter in record.statics:  # a callable that is applied to the result decides nothing
         if parameter.kind is Kind.AFTER and callable(values[parameter.position]):

@@ -10,7 +10,7 @@ from typing import Any
 from pillars.backends._dtypes import dtype_kind
 from pillars.backends._registry import backend_named
 
-__all__ = ["host_number", "plain_int"]
+__all__ = ["host_number", "plain_bool", "plain_float", "plain_int"]
 
 
 def plain_int(value: Any) -> int | None:
@@ -21,6 +21,23 @@ def plain_int(value: Any) -> int | None:
         return operator.index(value)
     except TypeError:  # what JAX's tracers, which have __index__, raise too
         return None
+
+
+def plain_bool(value: Any) -> bool | None:
+    """The truth that Python's, a scalar or a 0-d array of any library says; None for everything else."""
+    if isinstance(value, bool):
+        return value
+    if dtype_kind(getattr(value, "dtype", None)) != "bool" or getattr(value, "shape", None) != ():
+        return None
+    return bool(value)
+
+
+def plain_float(value: Any) -> float:
+    """``float(value)``; what is beyond the floats is infinite, so that a check of the range refuses it."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def host_number(value: Any) -> int | float | None:
@@ -38,8 +55,5 @@ def host_number(value: Any) -> int | float | None:
             return None
         return int(value) if kind == "integer" else float(value)
     if isinstance(value, Real) and not isinstance(value, (bool, Integral)):
-        try:
-            return float(value)
-        except OverflowError:  # a fraction beyond the floats
-            return math.copysign(math.inf, value)
+        return plain_float(value)  # a fraction
     return None if hasattr(value, "dtype") else plain_int(value)

@@ -102,6 +102,10 @@ class Backend(ABC):
     def to_numpy(self, x: Any) -> Any:
         """A NumPy copy or view: the explicit way to the host."""
 
+    def sum(self, x: Any, axis: int | tuple[int, ...] | None = None, *, keepdims: bool = False) -> Any:
+        """Σ of a floating array, rounded like a sum in pairs along whatever axis: the library's, where that is so."""
+        return self.xp.sum(x, axis=axis, keepdims=keepdims)
+
     def is_scalar(self, value: Any) -> bool:
         """Whether the value is a scalar of this library that is no array."""
         return False
@@ -112,6 +116,10 @@ class Backend(ABC):
 
     def stored_dtype(self, dtype: Any) -> Any:
         """What a dtype becomes here: JAX with x64 off keeps 32 of 64 bits."""
+        return dtype
+
+    def native_dtype(self, dtype: Any) -> Any:
+        """The same dtype with its bytes in the machine's order."""
         return dtype
 
     def double(self) -> AbstractContextManager[Any]:

@@ -75,9 +75,13 @@ def tree_flatten(tree: Any) -> tuple[list[Any], TreeDef]:
     try:
         return leaves, _walk(tree, leaves)
     except RecursionError:
-        raise ShapeError(
-            "tree_flatten: the tree is nested deeper than Python's stack, or contains itself. Pass a flatter tree."
-        ) from None
+        raise _endless("tree_flatten") from None
+
+
+def _endless(where: str) -> ShapeError:
+    return ShapeError(
+        f"{where}: the tree is nested deeper than Python's stack, or contains itself. Pass a flatter tree."
+    )
 
 
 def tree_leaves(tree: Any) -> list[Any]:
@@ -134,7 +138,19 @@ def tree_map(f: Callable[..., Any], tree: Any, *rest: Any) -> Any:
 
 
 def tree_paths(tree: Any, prefix: str = "") -> list[str]:
-    """Where each leaf sits, in the order of :func:`tree_leaves`: ``.weight``, ``[0]['bias']``."""
+    """Where each leaf sits, in the order of :func:`tree_leaves`: ``.weight``, ``[0]['bias']``.
+
+    Raises
+    ------
+    ShapeError : as :func:`tree_flatten`.
+    """
+    try:
+        return _paths(tree, prefix)
+    except RecursionError:
+        raise _endless("tree_paths") from None
+
+
+def _paths(tree: Any, prefix: str) -> list[str]:
     if tree is None:
         return []
     node = _children(tree)
@@ -148,7 +164,7 @@ def tree_paths(tree: Any, prefix: str = "") -> list[str]:
     else:
         names = [f"[{position}]" for position in range(len(children))]
     return [
-        path for name, child in zip(names, children, strict=True) for path in tree_paths(child, prefix + name)
+        path for name, child in zip(names, children, strict=True) for path in _paths(child, prefix + name)
     ]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pillars._errors import CheckpointError, DTypeError
+from pillars._errors import CheckpointError, DTypeError, shown
 from pillars.backends import (
     Backend,
     backend,
@@ -99,7 +99,7 @@ class Checkpoint:
     def __init__(self, path: Any, home: Backend) -> None:
         if not isinstance(path, (str, os.PathLike)) or isinstance(path, bytes):
             raise DTypeError(
-                f"gradient_descent: checkpoint is {path!r}, expected a path such as 'run.safetensors'."
+                f"gradient_descent: checkpoint is {shown(path)}, expected a path such as 'run.safetensors'."
             )
         self.path, self.home = Path(path), home
         self.owner: dict[str, str] = {}

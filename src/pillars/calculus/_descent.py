@@ -8,7 +8,7 @@ from functools import partial
 from threading import Lock, local
 from typing import Any
 
-from pillars._errors import CapabilityError, DTypeError, ShapeError
+from pillars._errors import CapabilityError, DTypeError, ShapeError, shown
 from pillars.backends import fingerprint, procedure, tree_flatten, tree_leaves
 from pillars.backends._tree import TreeDef
 from pillars.calculus._checkpoint import Checkpoint, identity
@@ -73,7 +73,8 @@ def gradient_descent(
     tolerance : stop where the gradient's norm is at most this. None: take all steps.
     rng : int seed, key, or NumPy Generator: of the rows' order.
     callback : ``callback(step, metrics)`` after every `every` steps; metrics are the floats loss (before the last
-        step), learning_rate, grad_norm, and params after it, a copy: for losses on other data. True ends the run; any
+        step), learning_rate, grad_norm, and params after it, a copy: for losses on other data. True, or a 0-d
+        boolean array of it such as a monitor's `halted`, ends the run; any
         other value does nothing.
     checkpoint : a file's path, written every `every` steps and after the last one, and taken up again where it is
         there: the same call, begun anew after an interruption, ends with the same bits as one that was not
@@ -293,14 +294,14 @@ def _held(loss: Any, gradient: Any, data: tuple[Any, ...]) -> tuple[Any, ...]:
 def _check_options(loss: Any, gradient: Any, optimizer: Any, monitor: Any, callback: Any) -> None:
     for name, f in (("loss", loss), ("gradient", gradient), ("callback", callback)):
         if not callable(f) and (f is not None or name == "loss"):
-            raise DTypeError(f"gradient_descent: {name} is {f!r}, expected a function.")
+            raise DTypeError(f"gradient_descent: {name} is {shown(f)}, expected a function.")
     for name, pair, such in (
         ("optimizer", optimizer, "an Optimizer such as pillars.calculus.sgd(0.01)"),
         ("monitor", monitor, "one monitor such as pillars.calculus.LossMonitor()"),
     ):
         parts = [getattr(pair, part, None) for part in ("init", "update")]
         if pair is not None and (isinstance(pair, type) or not all(callable(part) for part in parts)):
-            raise DTypeError(f"gradient_descent: {name} is {pair!r}, expected {such}.")
+            raise DTypeError(f"gradient_descent: {name} is {shown(pair)}, expected {such}.")
 
 
 def _key(rng: Any, like: Any) -> Any:

@@ -11,7 +11,14 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from pillars.backends import single_threaded_blas, tree_flatten, tree_leaves, tree_map, tree_unflatten
+from pillars.backends import (
+    plain_bool,
+    single_threaded_blas,
+    tree_flatten,
+    tree_leaves,
+    tree_map,
+    tree_unflatten,
+)
 from pillars.calculus._descent_breaks import Breaks, carrying
 from pillars.calculus._descent_gradients import ByHand, gradients_of
 from pillars.calculus._descent_moves import Moves, moves_of
@@ -154,7 +161,7 @@ class _Run:
                 assert breaks.callback is not None
                 shown = tree_map(lambda p: plan.home.xp.asarray(p, copy=True), moves.params())
                 found = breaks.callback(done, Metrics(kept.losses[-1], kept.rates[-1], kept.norms[-1], shown))
-                return found is True
+                return plain_bool(found) is True
         except BaseException as error:
             final = plan.value(moves.params(), *data)
             carrying(error, _result(plan, moves.params(), final, kept, RUNNING, moves.dtype), what)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from pillars.backends import (
     backend,
     namespace,
+    plain_bool,
     tree_leaves,
     tree_map,
     tree_unflatten,
@@ -128,7 +129,7 @@ def _stop(
             assert breaks.callback is not None
             shown = program.packing.unpack(carry.params)
             loss, rate, norm = (float(x) for x in parts[-1][-1])
-            return breaks.callback(done, Metrics(loss, rate, norm, shown)) is True
+            return plain_bool(breaks.callback(done, Metrics(loss, rate, norm, shown))) is True
     except BaseException as error:
         carrying(error, told(plan.home.xp.concat(parts)), what)
         raise

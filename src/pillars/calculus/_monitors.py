@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from pillars._errors import BackendError, DTypeError, ShapeError
+from pillars._errors import BackendError, DTypeError, ShapeError, shown
 from pillars.backends import Backend, backend, chosen, dtype_kind, dtype_name, tree_leaves
 from pillars.calculus._numbers import count, within
 from pillars.calculus._parameters import number_on, rate_dtype
@@ -97,9 +97,9 @@ class Monitor:
 
     def update(self, loss: Any, state: Any) -> Any:
         """The state after one more loss: a number or a 0-d array; ``state.halted`` says whether to halt."""
-        if not hasattr(state, "halted"):
+        if not isinstance(state, type(self.first())):
             raise DTypeError(
-                f"{type(self).__name__}: state is {state!r}, expected what init or update returned. "
+                f"{type(self).__name__}: state is {shown(state)}, expected what init or update returned. "
                 "The loss comes first: update(loss, state)."
             )
         home = backend(state.halted)
@@ -143,7 +143,7 @@ def one_number(where: str, loss: Any, home: Backend, dtype: Any) -> Any:
     """A loss as a 0-d array of the state's library and dtype."""
     if not hasattr(loss, "shape"):
         if isinstance(loss, bool) or not hasattr(loss, "__float__"):
-            raise DTypeError(f"{where}: loss is {loss!r}, expected a number.")
+            raise DTypeError(f"{where}: loss is {shown(loss)}, expected a number.")
         return number_on(home, float(loss), dtype)
     if loss.shape != ():
         raise ShapeError(
@@ -213,9 +213,9 @@ class LossMonitor(Monitor):
 
     def __post_init__(self) -> None:
         count("LossMonitor", "patience", self.patience, 1)
-        if self.rule not in ("rising", "robust"):
+        if not isinstance(self.rule, str) or self.rule not in ("rising", "robust"):
             raise ShapeError(
-                f"LossMonitor: rule is {self.rule!r}, expected 'rising' or 'robust'. "
+                f"LossMonitor: rule is {shown(self.rule)}, expected 'rising' or 'robust'. "
                 "Robust is for losses with noise, such as those of mini-batches."
             )
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from pillars._errors import BackendError, DTypeError, ShapeError
-from pillars.backends import backend, dtype_kind, dtype_name
+from pillars._errors import BackendError, DTypeError, ShapeError, shown
+from pillars.backends import backend, dtype_kind, dtype_name, plain_float, plain_int
 
 __all__ = ["MOST", "count", "rate", "within"]
 
@@ -25,8 +25,11 @@ def within(
 ) -> float:
     """A number from `low` on (`above`: from above it) and below `high` (`to`: up to it), as a float."""
     if isinstance(value, bool) or not hasattr(value, "__float__") or getattr(value, "shape", ()) != ():
-        raise DTypeError(f"{where}: {what} is {value!r}, expected a number.")
-    number = float(value)
+        raise DTypeError(f"{where}: {what} is {shown(value)}, expected a number.")
+    try:
+        number = plain_float(value)
+    except TypeError:
+        raise _traced(where, what) from None
     if not (low < number < high or (number == low and not above) or (number == high and to)):
         start = f"above {low:g}" if above else f"at least {low:g}"
         end = "" if high == math.inf else f" and {'at most' if to else 'below'} {high:g}"
@@ -37,12 +40,32 @@ def within(
 
 def count(where: str, what: str, value: Any, least: int) -> int:
     """An integer from `least` on."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or getattr(value, "shape", ()) != ():
-        raise DTypeError(f"{where}: {what} is {value!r}, expected an integer.")
-    if not least <= value <= MOST:
-        bound = f"at least {least}" if value < least else f"at most {MOST}"
-        raise ShapeError(f"{where}: {what} is {value}, expected {bound}.")
-    return int(value)
+    number = plain_int(value)
+    if number is None and _is_traced(value):
+        raise _traced(where, what)
+    if number is None or getattr(value, "shape", ()) != ():
+        raise DTypeError(f"{where}: {what} is {shown(value)}, expected an integer.")
+    if not least <= number <= MOST:
+        bound = f"at least {least}" if number < least else f"at most {MOST}"
+        raise ShapeError(f"{where}: {what} is {shown(number)}, expected {bound}.")
+    return number
+
+
+def _is_traced(value: Any) -> bool:
+    if not hasattr(value, "dtype"):
+        return False
+    try:
+        home = backend(value)
+    except BackendError:  # a NumPy scalar
+        return False
+    return home.is_tracer(type(value)) or not home.owns(type(value))
+
+
+def _traced(where: str, what: str) -> DTypeError:
+    return DTypeError(
+        f"{where}: {what} is traced, expected a plain value: it is decided on before anything runs. Pass it as a "
+        "Python number, outside the traced arguments."
+    )
 
 
 def rate(where: str, value: Any, what: str = "learning_rate", *, finite: bool = True) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pillars._errors import DTypeError, ShapeError
+from pillars._errors import DTypeError, ShapeError, shown
 from pillars.backends import (
     Backend,
     backend,
@@ -59,8 +59,12 @@ class Update:
     schedule: Callable[[Any], Any] | None
 
     def __call__(self, grads: Any, state: Any, params: Any) -> Step:
+        home = backend(tree_leaves(params)[0])
+        with home.quiet():
+            return self._stepped(home, grads, state, params)
+
+    def _stepped(self, home: Backend, grads: Any, state: Any, params: Any) -> Step:
         leaves, treedef = tree_flatten(params)
-        home = backend(leaves[0])
         xp = home.xp
         refuse_another_state(self.rule, state, leaves, treedef)
         grad_leaves = matching_leaves("Optimizer.update: grads", grads, params, home)
@@ -163,7 +167,7 @@ def sgd(
     """
     momentum = within("sgd", "momentum", momentum, 0.0, 1.0)
     if not isinstance(nesterov, bool):
-        raise DTypeError(f"sgd: nesterov is {nesterov!r}, expected True or False.")
+        raise DTypeError(f"sgd: nesterov is {shown(nesterov)}, expected True or False.")
     if nesterov and not momentum:
         raise ShapeError(
             "sgd: nesterov is True and momentum 0, expected a momentum above 0: it looks ahead along it."
@@ -196,7 +200,9 @@ def adam(learning_rate: Any, *, beta1: float = 0.9, beta2: float = 0.999, epsilo
     Notes
     -----
     The first step is η·g/(|g| + ε): η in every coordinate, whatever the gradient's size. Scaling the loss changes
-    nothing but by ε. Float16 and bfloat16 parameters are stepped in float32; their moments are float32.
+    nothing but by ε, as long as g² is in the dtype's range: in float32, from |g| of 2e19 on it is infinite and that
+    coordinate stays where it is; below 1e-22 it is 0, which only ε then keeps from being divided by. Float16 and
+    bfloat16 parameters are stepped in float32; their moments are float32.
 
     References
     ----------

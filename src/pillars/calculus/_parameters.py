@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pillars._errors import BackendError, DTypeError, PillarsError, ShapeError
+from pillars._errors import BackendError, DTypeError, PillarsError, ShapeError, shown
 from pillars.backends import (
     Backend,
     backend,
     chosen,
     dtype_kind,
     dtype_name,
+    plain_float,
     tree_flatten,
     tree_leaves,
     tree_map,
@@ -43,7 +44,7 @@ def check_leaves(where: str, params: Any, name: str = "params") -> None:
         dtype = getattr(leaf, "dtype", None)
         if dtype is None:
             raise DTypeError(
-                f"{where}: {name}{path} is {leaf!r}, expected an array. Convert it with pillars.asarray."
+                f"{where}: {name}{path} is {shown(leaf)}, expected an array. Convert it with pillars.asarray."
             )
         if backend("numpy").is_masked(leaf):
             raise DTypeError(
@@ -161,8 +162,8 @@ def start(where: str, params: Any, data: Sequence[Any], home: Backend, name: str
     for path, leaf in zip(tree_paths(params), leaves, strict=True):
         if isinstance(leaf, (bool, int)):
             raise DTypeError(
-                f"{where}: {name}{path} is {leaf!r}, an integer, expected a float or a floating array: steps are "
-                f"fractions. Write {float(leaf)!r}."
+                f"{where}: {name}{path} is {shown(leaf)}, an integer, expected a float or a floating array: steps are "
+                f"fractions. Write {plain_float(leaf)!r}."
             )
         if isinstance(leaf, float) or home.is_scalar(leaf):
             made.append(home.asarray(leaf, dtype=dtype if type(leaf) is float else None, device=device))

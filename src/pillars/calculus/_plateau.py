@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from pillars._errors import DTypeError
+from pillars._errors import DTypeError, shown
 from pillars.backends import Backend, backend, tree_leaves
 from pillars.calculus._monitors import one_number
 from pillars.calculus._numbers import count, within
@@ -157,7 +157,8 @@ def reduce_on_plateau(optimizer: Optimizer, *, factor: float, patience: int) -> 
     """
     if not isinstance(optimizer, Optimizer):
         raise DTypeError(
-            f"reduce_on_plateau: optimizer is {optimizer!r}, expected an Optimizer such as pillars.calculus.sgd(0.01)."
+            f"reduce_on_plateau: optimizer is {shown(optimizer)}, expected an Optimizer such as "
+            "pillars.calculus.sgd(0.01)."
         )
     factor = within("reduce_on_plateau", "factor", factor, 0.0, 1.0, above=True)
     patience = count("reduce_on_plateau", "patience", patience, 1)

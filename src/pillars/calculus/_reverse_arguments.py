@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from typing import Any
 
-from pillars._errors import BackendError, DTypeError, ShapeError
+from pillars._errors import BackendError, DTypeError, ShapeError, shown
 from pillars.backends import (
     backend,
     chosen,
@@ -46,7 +46,9 @@ def numbers_of(name: str, argnums: Any) -> int | tuple[int, ...]:
     try:
         found = tuple(map(operator.index, argnums if several else (argnums,)))
     except TypeError:
-        raise DTypeError(f"{name}: argnums is {argnums!r}, expected an integer or a tuple of them.") from None
+        raise DTypeError(
+            f"{name}: argnums is {shown(argnums)}, expected an integer or a tuple of them."
+        ) from None
     if not found:
         raise ShapeError(f"{name}: argnums is empty, expected at least one argument to differentiate.")
     return found if several else found[0]
@@ -108,7 +110,7 @@ def parameter_leaves(name: str, home: Any, place: int, argument: Any, beside: An
         elif isinstance(leaf, float):  # NumPy's own scalar, beside arrays of another library
             made[i] = home.asarray(float(leaf), **_beside(home, leaf, leaves, beside))
         else:
-            _refuse(name, place, argument, i, f"is {leaf!r} ({kind.__name__})")
+            _refuse(name, place, argument, i, f"is {shown(leaf)} ({kind.__name__})")
     return made, treedef
 
 

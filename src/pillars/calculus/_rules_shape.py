@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from pillars.backends import summed
 from pillars.calculus._rules import RULES, rule
 
 __all__ = ["is_basic"]
@@ -45,7 +46,7 @@ def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
 def _pull_broadcast(xp: Any, g: Any, y: Any, a: Any, *, shape: tuple[int, ...], old: tuple[int, ...]) -> Any:
     extra = len(shape) - len(old)
     axes = tuple(i for i, n in enumerate(shape) if i < extra or (old[i - extra] == 1 and n != 1))
-    return xp.reshape(xp.sum(g, axis=axes), old)
+    return xp.reshape(summed(g, axes), old)
 
 
 rule(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pillars._errors import DTypeError
+from pillars._errors import DTypeError, shown
 from pillars.backends import backend, dtype_kind, dtype_name
 from pillars.calculus._scalars import scalars
 
@@ -22,7 +22,7 @@ class Schedule:
     def __call__(self, step: Any) -> Any:
         """The rate at `step`: a float of an int, else an array of rates."""
         if isinstance(step, bool) or not (hasattr(step, "shape") or hasattr(step, "__float__")):
-            raise DTypeError(f"schedule: step is {step!r}, expected a count of steps.")
+            raise DTypeError(f"schedule: step is {shown(step)}, expected a count of steps.")
         if not hasattr(step, "shape"):
             return self.rate(scalars, float, step)
         host = backend("numpy")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from pillars._errors import DTypeError, ShapeError
+from pillars._errors import DTypeError, ShapeError, shown
 from pillars.calculus._numbers import count, rate, within
 from pillars.calculus._schedule_rules import Constant, Cosine, Exponential, Schedule, Steps, Warmup
 
@@ -215,7 +215,7 @@ def exponential_decay(
     where = "exponential_decay"
     peak = rate(where, peak, "peak")
     if not isinstance(staircase, bool):
-        raise DTypeError(f"{where}: staircase is {staircase!r}, expected True or False.")
+        raise DTypeError(f"{where}: staircase is {shown(staircase)}, expected True or False.")
     return Exponential(
         peak,
         count(where, "steps", steps, 1),

@@ -6,6 +6,7 @@ import heapq
 from collections.abc import Sequence
 from typing import Any
 
+from pillars.backends import summed
 from pillars.calculus._rules import Rule, is_complex
 from pillars.calculus._tape import Node, Trace
 from pillars.calculus._traced import TracedArray, strip
@@ -59,7 +60,7 @@ def _fit(xp: Any, d: Any, parent: Node) -> Any:
     if d.shape != shape:
         extra = len(d.shape) - len(shape)
         axes = tuple(i for i, n in enumerate(d.shape) if i < extra or (shape[i - extra] == 1 and n != 1))
-        d = xp.sum(d, axis=axes) if axes else d
+        d = summed(d, axes) if axes else d
         d = d if d.shape == shape else xp.reshape(d, shape)
     if d.dtype == parent.dtype:
         return d

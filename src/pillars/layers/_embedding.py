@@ -121,7 +121,8 @@ def _(g: Any, y: Any, table: Any, indices: Any, /, *, needs: Any) -> Any:
     if not needs.table:
         return None, None
     xp, (v, d) = namespace(g), table.shape
-    return scatter_rows(xp.reshape(g, (-1, d)), namespace(indices).reshape(indices, (-1,)), rows=v), None
+    places = namespace(indices).reshape(indices, (-1,))
+    return scatter_rows(xp.reshape(g, (places.shape[0], d)), places, rows=v), None
 
 
 def _places(indices: Any, v: int) -> tuple[Any, Any]:

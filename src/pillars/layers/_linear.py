@@ -6,9 +6,9 @@ from math import prod
 from types import SimpleNamespace
 from typing import Any
 
-from pillars._errors import ShapeError
+from pillars._errors import ShapeError, shown
 from pillars._typing import After, Array, Name
-from pillars.backends import Call, Draw, Flops, namespace, operation
+from pillars.backends import Call, Draw, Flops, namespace, operation, summed
 from pillars.layers._activations import ACTIVATIONS, pullback
 
 __all__ = ["linear"]
@@ -105,7 +105,7 @@ def _(x: Any, weight: Any, bias: Any, /, *, activation: Any, name: str | None) -
     if activation is not None and activation not in ACTIVATIONS:
         known = ", ".join(repr(known) for known in ACTIVATIONS)
         raise ShapeError(
-            f"{layer}: activation is {activation!r}, expected one of {known}, None or a callable."
+            f"{layer}: activation is {shown(activation)}, expected one of {known}, None or a callable."
         )
 
 
@@ -150,7 +150,7 @@ def _(
     return (
         xp.matmul(dz, xp.matrix_transpose(weight)) if needs.x else None,
         xp.matmul(xp.matrix_transpose(xp.reshape(x, (n, i))), rows) if needs.weight else None,
-        xp.sum(rows, axis=0) if needs.bias else None,
+        summed(rows, 0) if needs.bias else None,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pillars._errors import DTypeError, ShapeError
 from pillars._typing import Array, Name, Number
-from pillars.backends import Call, Draw, Flops, namespace, operation, per_entry
+from pillars.backends import Call, Draw, Flops, averaged, namespace, operation, per_entry, summed
 
 __all__ = ["layer_norm", "rms_norm"]
 
@@ -138,7 +138,7 @@ def layer_norm(
     Returns
     -------
     array like `x`: same shape, dtype, device. The normalised x is within (8 + √n)·eps·(1 + |mean|/σ) of the true one
-    for n features, with σ² = variance + ε; on NumPy, where the mean is taken twice, without the last factor.
+    for n features, with σ² = variance + ε; on NumPy without the last factor.
 
     Raises
     ------
@@ -152,7 +152,7 @@ def layer_norm(
     in float32 and rounded once. The variance is the mean of squares, without Bessel's correction, and squares are
     taken after the shift. layer_norm(c·x + a) = layer_norm(x) for c > 0, up to epsilon.
     Edges: a constant slice, such as one feature alone, gives the bias at every epsilon, since one below the smallest
-    normal number counts as that (on JAX up to that factor). Squares do not overflow: slices that reach beyond 2⁴⁸
+    normal number counts as that. Squares do not overflow: slices that reach beyond 2⁴⁸
     (float64: 2³⁸⁴) are scaled first. NaN or an infinity makes its whole slice NaN, and no other.
 
     References
@@ -205,7 +205,7 @@ def _check(function: str, name: str | None, x: Any, axis: Any, epsilon: Any, **p
     layer, shape = function if name is None else f"{function} {name!r}", tuple(x.shape)
     given = axis if isinstance(axis, tuple) else (axis,)
     for one in given:
-        if not isinstance(one, int):
+        if not isinstance(one, int) or isinstance(one, bool):
             raise DTypeError(f"{layer}: axis names {one!r}, expected integers such as (-2, -1).")
         if not -x.ndim <= one < x.ndim:
             range_of = "an array of at least one axis" if x.ndim == 0 else f"one in [-{x.ndim}, {x.ndim})"
@@ -257,7 +257,7 @@ def _standard(x: Any, axis: Any, epsilon: Any, *, centred: bool) -> tuple[Any, A
         epsilon = xp.where(epsilon >= 0, epsilon, xp.nan)
 
     def mean(z: Any) -> Any:
-        return xp.mean(z, axis=axes, keepdims=True)
+        return averaged(z, axes, keepdims=True)
 
     info = xp.finfo(x.dtype)
     limit, small = _SCALES[int(info.bits)]
@@ -265,8 +265,9 @@ def _standard(x: Any, axis: Any, epsilon: Any, *, centred: bool) -> tuple[Any, A
     scale = xp.where(largest > limit, xp.full_like(largest, small), xp.ones_like(largest))
     z = x * scale
     if centred:
+        # first of all one of its own numbers: a constant slice is exactly 0 then, and a far mean costs no digits
+        z = z - z[tuple(slice(1) if one in axes else slice(None) for one in range(x.ndim))]
         z = z - mean(z)
-        z = z - mean(z)  # what the first mean was rounded by, so that a constant slice is exactly 0
     root = xp.sqrt(mean(z * z) + xp.maximum(epsilon * scale * scale, float(info.smallest_normal)))
     return z / root, root / scale
 
@@ -288,24 +289,24 @@ def _pullback(
     g: Any, x: Any, weight: Any, axis: Any, epsilon: Any, needs: Any, *, centred: bool
 ) -> tuple[Any, Any, Any, Any]:
     """The cotangents of x, weight, bias and epsilon."""
-    xp, axes = namespace(g), _axes(axis, x.ndim)
+    axes = _axes(axis, x.ndim)
     batch = tuple(i for i in range(x.ndim) if i not in axes)
     z, sigma = _standard(x, axis, epsilon, centred=centred)
     dx = dweight = dbias = depsilon = None
     if needs.weight:
-        dweight = xp.sum(g * z, axis=batch)
+        dweight = summed(g * z, batch)
     if centred and needs.bias:
-        dbias = xp.sum(g, axis=batch)
+        dbias = summed(g, batch)
     if needs.x or needs.epsilon:
         dz = g if weight is None else g * _beside(weight, x, axis)
-        along = xp.mean(dz * z, axis=axes, keepdims=True)
+        along = averaged(dz * z, axes, keepdims=True)
         dx = dz - z * along
         if centred:
-            dx = dx - xp.mean(dz, axis=axes, keepdims=True)
+            dx = dx - averaged(dz, axes, keepdims=True)
         dx = dx / sigma
         if needs.epsilon:
             length = prod(x.shape[one] for one in axes)
-            depsilon = -0.5 * length * xp.sum(along / sigma / sigma)
+            depsilon = -0.5 * length * summed(along / sigma / sigma)
     return dx if needs.x else None, dweight, dbias, depsilon
 
 
@@ -315,9 +316,9 @@ def _pushed(tangents: Any, y: Any, x: Any, weight: Any, axis: Any, epsilon: Any,
     z, sigma = _standard(x, axis, epsilon, centred=centred)
     dz, dy = xp.zeros_like(z), xp.zeros_like(y)
     if tangents.x is not None:
-        dz = tangents.x - z * xp.mean(z * tangents.x, axis=axes, keepdims=True)
+        dz = tangents.x - z * averaged(z * tangents.x, axes, keepdims=True)
         if centred:
-            dz = dz - xp.mean(tangents.x, axis=axes, keepdims=True)
+            dz = dz - averaged(tangents.x, axes, keepdims=True)
         dz = dz / sigma
     if tangents.epsilon is not None:
         dz = dz - 0.5 * tangents.epsilon * (z / sigma / sigma)

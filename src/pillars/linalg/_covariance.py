@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from pillars._errors import ShapeError
 from pillars._typing import Array
-from pillars.backends import Call, Draw, Flops, backend, namespace, operation
+from pillars.backends import Call, Draw, Flops, averaged, backend, namespace, operation
 from pillars.reduce import fold, moments, row_blocks, serial, threaded
 
 __all__ = ["MeanCovariance", "mean_covariance"]
@@ -64,4 +64,4 @@ def _(tangents: Any, y: Any, x: Any, /) -> Any:
     dx = xp.astype(tangents.x, y.mean.dtype)
     z = xp.astype(x, y.mean.dtype) - y.mean
     half = xp.matmul(xp.matrix_transpose(z), dx) / (x.shape[0] - 1)
-    return MeanCovariance(xp.mean(dx, axis=0), half + xp.matrix_transpose(half))
+    return MeanCovariance(averaged(dx, 0), half + xp.matrix_transpose(half))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from pillars._errors import DTypeError, PillarsError, ShapeError
+from pillars._errors import DTypeError, PillarsError, ShapeError, shown
 from pillars.backends import asarray, backend, dtype_kind, dtype_name, plain_int
 from pillars.reduce import row_blocks
 
-__all__ = ["finite_rows", "matrix", "rank", "widened"]
+__all__ = ["finite_rows", "large_enough", "matrix", "rank", "widened"]
 
 _SHOWN = 5
 
@@ -30,10 +30,9 @@ def matrix(where: str, x: Any) -> Any:
             f"{where}: x has shape {tuple(x.shape)}, expected (n, d), neither of them 0: rows of d numbers. "
             "Use x[:, None] for one column, or reshape."
         )
-    if kind in ("float", "half"):
-        return x
     home = backend(x)
-    return home.xp.astype(x, home.default_float)
+    dtype = home.native_dtype(x.dtype) if kind in ("float", "half") else home.default_float
+    return x if x.dtype == dtype else home.xp.astype(x, dtype)
 
 
 def widened(x: Any) -> Any:
@@ -46,7 +45,7 @@ def rank(where: str, name: str, k: Any, shape: tuple[int, ...]) -> int:
     """A number of components, checked."""
     number = plain_int(k)
     if number is None:
-        raise DTypeError(f"{where}: {name} is {k!r}, expected an integer. Pass a plain one, untraced.")
+        raise DTypeError(f"{where}: {name} is {shown(k)}, expected an integer. Pass a plain one, untraced.")
     if not 1 <= number <= min(shape):
         raise ShapeError(
             f"{where}: {name} is {number}, expected 1 to {min(shape)}, the lesser of {shape[0]} rows and {shape[1]} "
@@ -76,6 +75,18 @@ def finite_rows(where: str, x: Any, *results: Any) -> None:
         f"{where}: x has entries of up to {_largest(x):.3g}, expected numbers whose squares and their sums "
         f"{dtype_name(x.dtype)} holds. Divide it by its largest one."
     )
+
+
+def large_enough(where: str, x: Any, total: Any) -> None:
+    """On a host, refuse rows that vary by so little that the squares of it vanish: they would seem to be constant."""
+    home = backend(x)
+    if not home.host or float(total) >= float(home.xp.finfo(total.dtype).smallest_normal):
+        return
+    if any(bool(home.xp.any(block != x[:1, :])) for block in row_blocks(x)):
+        raise ShapeError(
+            f"{where}: x has entries of up to {_largest(x):.3g} whose variance is {float(total):.3g}, expected numbers "
+            f"whose squares {dtype_name(total.dtype)} holds. Multiply it by a large number first."
+        )
 
 
 def _largest(x: Any) -> float:

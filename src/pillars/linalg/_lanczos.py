@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from pillars._errors import DTypeError, ShapeError
+from pillars._errors import DTypeError, ShapeError, shown
 from pillars.backends import (
     backend,
     dtype_kind,
@@ -201,7 +201,7 @@ def _checked(leaves: list[Any]) -> Any:
 def _count(steps: Any) -> int:
     number = plain_int(steps)
     if number is None or number < 1:
-        raise ShapeError(f"lanczos: steps is {steps!r}, expected an int of at least 1.")
+        raise ShapeError(f"lanczos: steps is {shown(steps)}, expected an int of at least 1.")
     return number
 
 

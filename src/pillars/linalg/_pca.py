@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import Any, NamedTuple
 
-from pillars._errors import DTypeError, ShapeError
-from pillars.backends import Call, Draw, backend, namespace, procedure, single_threaded_blas
+from pillars._errors import DTypeError, ShapeError, shown
+from pillars.backends import Call, Draw, averaged, backend, namespace, procedure, single_threaded_blas, summed
 from pillars.linalg._covariance import mean_covariance
 from pillars.linalg._eigh import eigh
-from pillars.linalg._inputs import finite_rows, matrix, rank, widened
+from pillars.linalg._inputs import finite_rows, large_enough, matrix, rank, widened
 from pillars.linalg._projection import inverse_transform, transform
 from pillars.linalg._svd import leading_svd, right_singular
 from pillars.reduce import row_blocks
@@ -94,16 +94,18 @@ def pca(
     Raises
     ------
     ShapeError : x is not (n, d), has one row, or (on a host) has rows that are not finite: they are named, as are
-        numbers whose squares x's dtype does not hold (a device gives NaN); k outside its range; no such solver.
+        numbers whose squares are too large or too small to be held (a device gives NaN); k outside its range; no such
+        solver.
         DTypeError : no real numbers; k no integer; whiten no bool.
 
     Notes
     -----
     Cost: covariance n·d² + 10·d³, memory a few blocks and (d, d); full n·d·min(n, d), and a copy of x; randomized
     O(n·d·k). The covariance squares the condition: a variance below eps·d of the largest is rounding, where "full" has
-    twice the digits; on a host float32 rows are added up in float64. Equal variances define a subspace and any basis of
-    it may come back. Runs under jit, vmap and grad on JAX ("auto" needs the shape alone); gradients of
-    covariance and full are hand-derived, with the convention of :func:`eigh` for equal variances.
+    twice the digits; "randomized" as :func:`randomized_svd`, twice its relative error in a variance; on a host float32
+    rows are added up in float64. Equal variances define a subspace and any basis of it may come back. Runs under jit,
+    vmap and grad on JAX ("auto" needs the shape alone); gradients of covariance and full are hand-derived, with the
+    convention of :func:`eigh` for equal variances.
 
     References
     ----------
@@ -126,15 +128,16 @@ def pca(
         raise ShapeError("pca: x has one row, expected at least 2: one row has no variance.")
     k = min(n, d) if n_components is None else rank("pca", "n_components", n_components, x.shape)
     if not isinstance(whiten, bool):
-        raise DTypeError(f"pca: whiten is {whiten!r}, expected True or False.")
-    if solver not in _SOLVERS:
-        raise ShapeError(f"pca: solver is {solver!r}, expected one of {', '.join(map(repr, _SOLVERS))}.")
+        raise DTypeError(f"pca: whiten is {shown(whiten)}, expected True or False.")
+    if not isinstance(solver, str) or solver not in _SOLVERS:
+        raise ShapeError(f"pca: solver is {shown(solver)}, expected one of {', '.join(map(repr, _SOLVERS))}.")
     solver = _by_shape(n, d, k) if solver == "auto" else solver
     home = backend(x)
     with home.quiet():
         wide = widened(x)
         mean, components, variances, total = _solve(wide, k, solver, rng)
         finite_rows("pca", x, _cast(variances, wide.dtype), _cast(total, wide.dtype))
+        large_enough("pca", x, total)
         xp = namespace(variances)
         variances = xp.where(variances < 0, xp.zeros_like(variances), variances)
         scale = xp.ones_like(variances)
@@ -175,7 +178,10 @@ def _solve(x: Any, k: int, solver: str, rng: Any) -> tuple[Any, Any, Any, Any]:
         return mean, components, xp.flip(values, axis=-1)[:k], xp.sum(xp.linalg.diagonal(covariance), axis=-1)
     mean = _mean(x)
     if solver == "full":
-        s, vh = right_singular(x - mean)
+        z = x - mean
+        rest = averaged(z, 0)  # what the mean was rounded by: its square would be added to every variance
+        mean, z = mean + rest, z - rest
+        s, vh = right_singular(z)
         squares = _long(s) ** 2
         return mean, vh[:k, :], squares[:k] / (n - 1), namespace(s).sum(squares) / (n - 1)
     _, s, vh = leading_svd(x, mean, k, rng)
@@ -189,15 +195,14 @@ def _long(x: Any) -> Any:
 
 def _mean(x: Any) -> Any:
     """The mean of the columns."""
-    xp = namespace(x)
     if not backend(x).host:
-        return xp.mean(x, axis=0)
-    return _cast(sum(_long(xp.sum(block, axis=0)) for block in row_blocks(x)) / x.shape[0], x.dtype)
+        return averaged(x, 0)
+    return _cast(sum(_long(summed(block, 0)) for block in row_blocks(x)) / x.shape[0], x.dtype)
 
 
 def _squares(x: Any, mean: Any) -> Any:
     """Σ (x − mean)², on a host without a copy of the rows."""
     xp = namespace(x)
     if not backend(x).host:
-        return xp.sum((x - mean) ** 2)
+        return summed((x - mean) ** 2)
     return sum(xp.sum(_long(block - mean) ** 2) for block in row_blocks(x))

@@ -5,9 +5,19 @@ from __future__ import annotations
 from math import prod
 from typing import Any, Literal
 
-from pillars._errors import DTypeError, ShapeError
+from pillars._errors import DTypeError, ShapeError, shown
 from pillars._typing import AnyArray, Array, Number
-from pillars.backends import Call, Draw, dtype_kind, dtype_name, namespace, operation, per_entry
+from pillars.backends import (
+    Call,
+    Draw,
+    averaged,
+    dtype_kind,
+    dtype_name,
+    namespace,
+    operation,
+    per_entry,
+    summed,
+)
 from pillars.probability._softmax import check_temperature, finite_logits, tempered
 
 __all__ = ["cross_entropy"]
@@ -114,7 +124,9 @@ def _(logits: Any, labels: Any, /, *, reduction: str, label_smoothing: Any, temp
             f"{expected} for logits of shape {shape}. {_remedy(shape, given, classes)}"
         )
     if reduction not in _REDUCTIONS:
-        raise ShapeError(f"cross_entropy: reduction is {reduction!r}, expected one of 'mean', 'sum', 'none'.")
+        raise ShapeError(
+            f"cross_entropy: reduction is {shown(reduction)}, expected one of 'mean', 'sum', 'none'."
+        )
     if reduction == "mean" and prod(shape[:-1]) == 0:
         raise ShapeError(
             f"cross_entropy: logits have shape {shape}, expected at least one sample: a mean of none has no value. "
@@ -190,12 +202,12 @@ def _(
         dz = g * _slope(xp.exp(z - log_sum[..., None]), labels, label_smoothing)
         dlogits = dz / temperature
         if needs.temperature:
-            dtemperature = -xp.sum(dz * finite_logits(z)) / temperature
+            dtemperature = -summed(dz * finite_logits(z)) / temperature
     if needs.labels:
         surprise = _weighted(xp, _targets(labels, z, label_smoothing), log_sum[..., None] - z)
         dlabels = g * (1 - label_smoothing) * surprise
     if needs.label_smoothing:
-        dsmoothing = xp.sum(g[..., 0] * _smoothing_slope(z, log_sum, labels, label_smoothing))
+        dsmoothing = summed(g[..., 0] * _smoothing_slope(z, log_sum, labels, label_smoothing))
     return dlogits, dlabels, dsmoothing, dtemperature
 
 
@@ -217,13 +229,13 @@ def _(
     slope = _slope(e / sums[..., None], labels, label_smoothing)
     losses = xp.zeros_like(log_sum)
     if tangents.logits is not None:
-        losses = losses + xp.sum(slope * tangents.logits, axis=-1) / temperature
+        losses = losses + summed(slope * tangents.logits, -1) / temperature
     if tangents.temperature is not None:
-        along = xp.sum(slope * finite_logits(z), axis=-1)
+        along = summed(slope * finite_logits(z), -1)
         losses = losses - along * (tangents.temperature / temperature)
     if tangents.labels is not None:
         surprise = _weighted(xp, _targets(labels, z, label_smoothing), log_sum[..., None] - z)
-        losses = losses + (1 - label_smoothing) * xp.sum(surprise * tangents.labels, axis=-1)
+        losses = losses + (1 - label_smoothing) * summed(surprise * tangents.labels, -1)
     if tangents.label_smoothing is not None:
         losses = losses + _smoothing_slope(z, log_sum, labels, label_smoothing) * tangents.label_smoothing
     return _reduce(xp, losses, reduction)
@@ -234,7 +246,7 @@ def _losses(logits: Any, labels: Any, smoothing: Any, temperature: Any) -> tuple
     xp = namespace(logits)
     z = tempered(logits, -1, temperature)
     e = xp.exp(z)
-    sums = xp.sum(e, axis=-1)
+    sums = summed(e, -1)
     if dtype_kind(labels.dtype) == "integer":
         sums = xp.where(
             _known(xp, labels, z)[2], sums, xp.full_like(sums, xp.nan)
@@ -246,7 +258,7 @@ def _losses(logits: Any, labels: Any, smoothing: Any, temperature: Any) -> tuple
             return log_sum - own, z, e, sums
         return log_sum - (1 - smoothing) * own - smoothing * _even(xp, z, smoothing), z, e, sums
     q = _targets(labels, z, smoothing)
-    return xp.sum(q * _weighted(xp, q, log_sum[..., None] - z), axis=-1), z, e, sums
+    return summed(q * _weighted(xp, q, log_sum[..., None] - z), -1), z, e, sums
 
 
 def _known(xp: Any, labels: Any, z: Any) -> tuple[Any, Any, Any]:
@@ -265,7 +277,7 @@ def _own(xp: Any, z: Any, labels: Any) -> Any:
 
 def _even(xp: Any, z: Any, smoothing: Any) -> Any:
     """The mean of z, for the share that is spread evenly; with no share, classes that cannot be do not count."""
-    even = xp.mean(z, axis=-1)
+    even = averaged(z, -1)
     share = xp.zeros_like(even) + smoothing
     return xp.where((share == 0) & (even == -xp.inf), xp.zeros_like(even), even)
 
@@ -284,7 +296,7 @@ def _slope(p: Any, labels: Any, smoothing: Any) -> Any:
     xp = namespace(p)
     if dtype_kind(labels.dtype) != "integer":
         q = _targets(labels, p, smoothing)
-        return p * xp.sum(q, axis=-1, keepdims=True) - q
+        return p * summed(q, -1, keepdims=True) - q
     labels, classes, _ = _known(xp, labels, p)
     mine = xp.astype(labels[..., None] == classes, p.dtype)
     return p - (1 - smoothing) * mine - smoothing / p.shape[-1]
@@ -296,7 +308,7 @@ def _smoothing_slope(z: Any, log_sum: Any, labels: Any, smoothing: Any) -> Any:
     if dtype_kind(labels.dtype) == "integer":
         return _own(xp, z, labels) - _even(xp, z, smoothing)
     surprise = _weighted(xp, _targets(labels, z, smoothing), log_sum[..., None] - z)
-    return xp.sum((1 / z.shape[-1] - labels) * surprise, axis=-1)
+    return summed((1 / z.shape[-1] - labels) * surprise, -1)
 
 
 def _reduce(xp: Any, losses: Any, reduction: str) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pillars._errors import DTypeError, ShapeError
 from pillars._typing import Array, Number
-from pillars.backends import Call, Draw, dtype_name, namespace, operation, per_entry
+from pillars.backends import Call, Draw, dtype_name, namespace, operation, per_entry, summed
 
 __all__ = ["log_softmax", "logsumexp", "softmax"]
 
@@ -38,7 +38,9 @@ def logits_and_axes(draw: Draw) -> Call:
 
 def check_axis(name: str, x: Any, axis: int) -> None:
     """Refuse an axis that the array does not have, or one without classes."""
-    if not isinstance(axis, int):  # a tuple's type is looked at on the way here, what is in it is not
+    if not isinstance(axis, int) or isinstance(
+        axis, bool
+    ):  # a tuple's type is looked at on the way here, what is in it is not
         raise DTypeError(f"{name}: axis names {axis!r}, expected integers such as (0, 1).")
     if not -x.ndim <= axis < x.ndim:
         range_of = "an array of at least one axis" if x.ndim == 0 else f"one in [-{x.ndim}, {x.ndim})"
@@ -114,7 +116,7 @@ def softmax(x: Array, /, *, axis: int = -1, temperature: Number = 1.0) -> Array:
     Returns
     -------
     array like `x`: same shape, dtype, device. In [0, 1], each within (|z| + 8 + √k)·eps of the true value, relative,
-    with z = (x − m)/T; sums to 1 along `axis` within 4 eps·√k.
+    with z = (x − m)/T and T as the dtype holds it; sums to 1 along `axis` within 4 eps·√k.
 
     Raises
     ------
@@ -128,7 +130,8 @@ def softmax(x: Array, /, *, axis: int = -1, temperature: Number = 1.0) -> Array:
     −inf has probability 0. Adding a constant to `x` changes nothing.
     As T falls to 0 the largest entries share all of it, as T grows all entries but −inf share it evenly; both are
     reached, exactly, well inside the range of T: from 2⁻¹²⁶ to 2¹²⁶, in float64 from 2⁻¹⁰²² to 2¹⁰²². Half precision
-    is computed in float32 and rounded once.
+    is computed in float32 and rounded once. Logits that lie further apart than the dtype's largest number may count as
+    infinitely far.
 
     References
     ----------
@@ -144,7 +147,7 @@ def softmax(x: Array, /, *, axis: int = -1, temperature: Number = 1.0) -> Array:
     """
     xp = namespace(x)
     e = xp.exp(tempered(x, axis, temperature))
-    return e / xp.sum(e, axis=axis, keepdims=True)
+    return e / summed(e, axis, keepdims=True)
 
 
 @softmax.check
@@ -159,17 +162,16 @@ softmax.flops(per_entry(5, 9))
 
 @softmax.vjp
 def _(g: Any, y: Any, x: Any, /, *, axis: int, temperature: Any, needs: Any) -> Any:
-    xp = namespace(y)
-    dx = y * (g - xp.sum(g * y, axis=axis, keepdims=True)) / temperature
+    dx = y * (g - summed(g * y, axis, keepdims=True)) / temperature
     if not needs.temperature:
         return dx, None
-    return dx, -xp.sum(dx * finite_logits(tempered(x, axis, temperature)))
+    return dx, -summed(dx * finite_logits(tempered(x, axis, temperature)))
 
 
 @softmax.jvp
 def _(tangents: Any, y: Any, x: Any, /, *, axis: int, temperature: Any) -> Any:
     dz = _slope_along(tangents, x, axis, temperature)
-    return y * (dz - namespace(y).sum(y * dz, axis=axis, keepdims=True))
+    return y * (dz - summed(y * dz, axis, keepdims=True))
 
 
 @operation(domain=logits_and_axis, jax_derivative="jvp")
@@ -209,7 +211,7 @@ def log_softmax(x: Array, /, *, axis: int = -1, temperature: Number = 1.0) -> Ar
     """
     xp = namespace(x)
     z = tempered(x, axis, temperature)
-    return z - xp.log(xp.sum(xp.exp(z), axis=axis, keepdims=True))
+    return z - xp.log(summed(xp.exp(z), axis, keepdims=True))
 
 
 @log_softmax.check
@@ -225,17 +227,17 @@ log_softmax.flops(per_entry(5, 9))
 @log_softmax.vjp
 def _(g: Any, y: Any, x: Any, /, *, axis: int, temperature: Any, needs: Any) -> Any:
     xp = namespace(y)
-    dx = (g - xp.exp(y) * xp.sum(g, axis=axis, keepdims=True)) / temperature
+    dx = (g - xp.exp(y) * summed(g, axis, keepdims=True)) / temperature
     if not needs.temperature:
         return dx, None
-    return dx, -xp.sum(dx * finite_logits(tempered(x, axis, temperature)))
+    return dx, -summed(dx * finite_logits(tempered(x, axis, temperature)))
 
 
 @log_softmax.jvp
 def _(tangents: Any, y: Any, x: Any, /, *, axis: int, temperature: Any) -> Any:
     xp = namespace(y)
     dz = _slope_along(tangents, x, axis, temperature)
-    return dz - xp.sum(xp.exp(y) * dz, axis=axis, keepdims=True)
+    return dz - summed(xp.exp(y) * dz, axis, keepdims=True)
 
 
 @operation(domain=logits_and_axes, jax_derivative="jvp")
@@ -276,7 +278,7 @@ def logsumexp(x: Array, /, *, axis: int | tuple[int, ...] | None = -1, keepdims:
     """
     xp = namespace(x)
     m = xp.max(x, axis=axis, keepdims=True)
-    y = m + xp.log(xp.sum(xp.exp(x - m), axis=axis, keepdims=True))
+    y = m + xp.log(summed(xp.exp(x - m), axis, keepdims=True))
     if keepdims:
         return y
     return xp.squeeze(y, axis=_axes(x, axis))
@@ -310,7 +312,7 @@ def _(g: Any, y: Any, x: Any, /, *, axis: Any, keepdims: bool, needs: Any) -> An
 
 @logsumexp.jvp
 def _(tangents: Any, y: Any, x: Any, /, *, axis: Any, keepdims: bool) -> Any:
-    return namespace(x).sum(tangents.x * _probabilities(x, axis), axis=axis, keepdims=keepdims)
+    return summed(tangents.x * _probabilities(x, axis), axis, keepdims=keepdims)
 
 
 def _axes(x: Any, axis: Any) -> tuple[int, ...]:
@@ -321,4 +323,4 @@ def _probabilities(x: Any, axis: Any) -> Any:
     """The gradient of logsumexp; not exp(x − y), whose error is that of y: 6e-4 at 10,000 in float32."""
     xp = namespace(x)
     e = xp.exp(tempered(x, axis, 1))
-    return e / xp.sum(e, axis=axis, keepdims=True)
+    return e / summed(e, axis, keepdims=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from pillars._errors import DTypeError, ShapeError
+from pillars._errors import DTypeError, ShapeError, shown
 from pillars.backends import backend, dtype_kind, dtype_range, host_number, namespace
 
 __all__ = ["arrays_among", "integer_bound", "integer_bounds", "real_bound", "real_bounds", "wide_name"]
@@ -24,7 +24,7 @@ def real_bound(name: str, value: Any) -> Any:
     """A bound of `uniform`: a Python number, or the array that it is."""
     number = host_number(value)
     if number is None and dtype_kind(getattr(value, "dtype", None)) not in ("float", "half", "integer"):
-        raise DTypeError(f"uniform: {name} is {value!r}, expected a real number.")
+        raise DTypeError(f"uniform: {name} is {shown(value)}, expected a real number.")
     if number is None and value.shape != ():
         raise ShapeError(
             f"uniform: {name} has shape {tuple(value.shape)}, expected one number. "
@@ -39,7 +39,7 @@ def integer_bound(name: str, value: Any) -> Any:
     if isinstance(number, int):
         return number
     if number is not None or dtype_kind(getattr(value, "dtype", None)) != "integer":
-        raise DTypeError(f"integers: {name} is {value!r}, expected an integer or an array of integers.")
+        raise DTypeError(f"integers: {name} is {shown(value)}, expected an integer or an array of integers.")
     return value
 
 

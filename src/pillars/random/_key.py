@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from pillars._errors import BackendError, DTypeError, ShapeError
+from pillars._errors import BackendError, DTypeError, ShapeError, shown
 from pillars.backends import (
     backend,
     chosen,
@@ -65,7 +65,7 @@ def key(seed: int, /, *, like: Any = None) -> Any:
     value = plain_int(seed)
     if value is None:
         raise DTypeError(
-            f"key: seed is {seed!r}, expected an integer known before anything is traced. "
+            f"key: seed is {shown(seed)}, expected an integer known before anything is traced. "
             "Pass a key into the compiled function, or derive one there with fold_in(key, index)."
         )
     if not 0 <= value < 2**64:
@@ -107,13 +107,13 @@ def as_key(rng: Any = None, *, like: Any = None) -> Any:
     if hasattr(rng, "bit_generator"):
         value = int(rng.integers(0, 2**64, dtype="uint64"))
         return _make(value >> 32, value & 0xFFFFFFFF, like)
-    if hasattr(rng, "dtype") and getattr(rng, "ndim", 0) > 0:
+    if hasattr(rng, "dtype") and (getattr(rng, "ndim", 0) > 0 or dtype_kind(rng.dtype) == "other"):
         check_key("rng", rng)
         return _beside("rng", rng, like)
     if hasattr(rng, "__index__"):
         return key(rng, like=like)
     raise DTypeError(
-        f"rng: got {rng!r}, expected an int seed, a key of pillars.random.key, a NumPy Generator, or None."
+        f"rng: got {shown(rng)}, expected an int seed, a key of pillars.random.key, a NumPy Generator, or None."
     )
 
 

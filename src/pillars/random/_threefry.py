@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from pillars._errors import DTypeError, ShapeError
+from pillars._errors import DTypeError, ShapeError, shown
 from pillars._typing import AnyArray
 from pillars.backends import Call, Draw, backend, dtype_name, namespace, operation, plain_int
 
@@ -76,7 +76,7 @@ def shape_of(where: str, shape: Any, name: str = "shape") -> tuple[int, ...]:
         length = plain_int(given)
         if length is None:
             wanted = "a tuple of plain integers such as (3, 4)" if name == "shape" else "a plain integer"
-            raise DTypeError(f"{where}: {name} is {shape!r}, expected {wanted}.")
+            raise DTypeError(f"{where}: {name} is {shown(shape)}, expected {wanted}.")
         lengths.append(length)
     check_size(where, tuple(lengths))
     return tuple(lengths)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
-from pillars._errors import DTypeError, ShapeError
+from pillars._errors import DTypeError, ShapeError, shown
 from pillars.backends import num_threads, plain_int, pool_map, procedure, single_threaded_blas
 
 __all__ = ["Reducer", "Runner", "fold", "row_blocks", "serial", "threaded", "tree_reduce"]
@@ -86,7 +86,7 @@ def row_blocks(x: Any, rows: int | None = None) -> Iterator[Any]:
     step = plain_int(rows)
     if step is None:
         raise DTypeError(
-            f"row_blocks: rows is {rows!r}, expected a plain integer, or None for blocks that fit the cache."
+            f"row_blocks: rows is {shown(rows)}, expected a plain integer, or None for blocks that fit the cache."
         )
     if step < 1:
         raise ShapeError(f"row_blocks: rows is {step}, expected 1 or more.")

@@ -6,7 +6,7 @@ import math
 from functools import partial
 from typing import Any, NamedTuple
 
-from pillars._errors import DTypeError, ShapeError
+from pillars._errors import DTypeError, ShapeError, shown
 from pillars._typing import Array
 from pillars.backends import (
     Call,
@@ -136,7 +136,7 @@ def _number(where: str, ddof: Any) -> Any:
     # one number on a device, or traced, will do as well
     array = getattr(ddof, "shape", None) == () and dtype_kind(ddof.dtype) in ("float", "half", "integer")
     if number is None and not array:
-        raise DTypeError(f"{where}: ddof is {ddof!r}, expected a number such as 1 or 0.")
+        raise DTypeError(f"{where}: ddof is {shown(ddof)}, expected a number such as 1 or 0.")
     return ddof if number is None else number
 
 

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from pillars.backends._dtypes import limited
 from pillars.backends._kernels import kernel
 
 __all__ = ["attention", "attention_backward", "attention_forward"]
@@ -186,7 +187,8 @@ def _blocks(q: Any, k: Any, v: Any, mask: Any, causal: bool, query_offset: Any) 
     if causal or blocks * rows != lq:
         row = jnp.arange(blocks * rows)
         # beyond the lengths an offset says no more
-        limits = row + jnp.clip(query_offset, -lq, lk).astype(row.dtype) if causal else jnp.full_like(row, lk)
+        offset = limited(jnp, query_offset, -lq, lk, row.dtype) if causal else None
+        limits = jnp.full_like(row, lk) if offset is None else row + offset
         limits = jnp.where(row < lq, limits, -1)
         inputs["limits"] = jnp.reshape(limits, (1,) * (inputs["q"].ndim - 3) + (blocks, rows, 1))
     return inputs

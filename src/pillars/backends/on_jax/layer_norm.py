@@ -1,6 +1,6 @@
 """Normalisation on the CPU in the form that XLA fuses into one pass over the memory, and the body where that fails.
 
-The specification scales what would overflow and takes the mean twice; both double what a pass computes. Without them a
+The specification scales what would overflow, and shifts before the mean; both add to what a pass computes. Unscaled, a
 slice whose squares overflow comes out as its bias, or as NaN. That is looked for in one feature of each slice; where it
 is found, a maximum of all of x says whether it is so (padding looks alike), and only then the body runs. It runs in a
 loop of at most one turn: a conditional would copy the whole result. On a GPU the loop would wait for the host.
@@ -27,7 +27,9 @@ def layer_norm(x: Any, weight: Any, bias: Any, /, *, axis: Any, epsilon: Any) ->
     """Mean, variance, result."""
 
     def plain() -> Any:
-        z = x - jnp.mean(x, axis=axis, keepdims=True)
+        # the mean by way of one of the slice's own numbers: that of a constant slice is that number, to the bit
+        own = x[tuple(slice(1) if place in _axes(x, axis) else slice(None) for place in range(x.ndim))]
+        z = x - (own + jnp.mean(x - own, axis=axis, keepdims=True))
         return _times(z, x, weight, bias, axis, epsilon)
 
     body = records()["layers.layer_norm"].body

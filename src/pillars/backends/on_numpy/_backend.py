@@ -15,6 +15,7 @@ from pillars.backends._kernels import kernel_of
 from pillars.backends._tree import tree_map
 from pillars.backends._wrapper import compile_source
 from pillars.backends.on_numpy._quiet import ERRORS, IGNORED, Quiet
+from pillars.backends.on_numpy._sums import tree_sum
 
 __all__ = ["NumpyBackend"]
 
@@ -44,6 +45,9 @@ class NumpyBackend(EagerBackend):
     def device_of(self, x: Any) -> Any:
         return "cpu"
 
+    def sum(self, x: Any, axis: int | tuple[int, ...] | None = None, *, keepdims: bool = False) -> Any:
+        return tree_sum(x, axis, keepdims=keepdims)
+
     def is_scalar(self, value: Any) -> bool:
         """Whether the value is a NumPy scalar."""
         return isinstance(value, np.generic)
@@ -62,6 +66,9 @@ class NumpyBackend(EagerBackend):
 
     def quiet(self) -> AbstractContextManager[Any]:
         return Quiet()
+
+    def native_dtype(self, dtype: Any) -> Any:
+        return dtype.newbyteorder("=") if isinstance(dtype, np.dtype) else dtype
 
     def memory(self, f: Callable[..., Any], *args: Any) -> int | None:
         """As Python's allocators and NumPy's see it; what BLAS takes for itself is not told."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from pillars.backends._kernels import kernel
 from pillars.backends.on_numpy._blocks import by_blocks
+from pillars.backends.on_numpy._sums import tree_sum
 
 __all__ = ["embedding", "scatter_rows"]
 
@@ -40,5 +41,5 @@ def scatter_rows(g: Any, places: Any, /, *, rows: int) -> Any:
         at = starts[counts > turn] + turn
         z[numbers[at]] += g[order[at]]
     for start, count in zip(starts[counts > _TURNS], counts[counts > _TURNS], strict=True):
-        z[numbers[start]] += np.add.reduce(g[order[start + _TURNS : start + count]], axis=0)
+        z[numbers[start]] += tree_sum(g[order[start + _TURNS : start + count]], 0)
     return z

@@ -1,7 +1,7 @@
 """Normalisation along contiguous last axes: sums by dot products, in blocks of rows that stay in the cache.
 
-What the specification does for all rows, for the sake of a few, is done here for those alone: a second mean, where the
-first one is far from 0 beside the deviations, so that its rounding would show; scaling, where a square overflows.
+What the specification does for all rows, for the sake of a few, is done here for those alone: a shift before the mean,
+where that is far from 0 beside the deviations, so that its rounding would show; scaling, where a square overflows.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import numpy as np
 from pillars.backends._kernels import kernel
 from pillars.backends._registry import load
 from pillars.backends.on_numpy._blocks import by_blocks
+from pillars.backends.on_numpy._sums import tree_sum
 from pillars.backends.on_numpy.activations import unless_negative
 
 __all__ = ["linear", "linear_and_pullback"]
@@ -40,7 +41,7 @@ def linear_and_pullback(x: Any, weight: Any, bias: Any, /, *, activation: str | 
         return (
             np.matmul(g, weight.T) if needs.x else None,
             np.matmul(x.reshape(-1, features).T, rows) if needs.weight else None,
-            np.add.reduce(rows, 0) if needs.bias else None,
+            tree_sum(rows, 0) if needs.bias else None,
         )
 
     return y, pullback

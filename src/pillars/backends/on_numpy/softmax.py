@@ -15,6 +15,7 @@ import numpy as np
 from pillars.backends._kernels import kernel
 from pillars.backends.on_numpy._blocks import by_blocks, row_dots
 from pillars.backends.on_numpy._logged import largest_logged
+from pillars.backends.on_numpy._sums import tree_sum
 from pillars.backends.on_numpy.short_rows import (
     SHORT,
     cross_entropy_and_pullback,
@@ -85,7 +86,7 @@ def softmax_in_place(x: Any, /, *, axis: int, temperature: Any) -> Any:
     if temperature != 1.0:
         np.divide(e, temperature, e)
     np.exp(e, e)
-    return np.divide(e, _sum(e) if lone else _sum(e, axis, None, None, True), e)
+    return np.divide(e, _sum(e) if lone else tree_sum(e, axis, keepdims=True), e)
 
 
 def log_softmax_in_place(x: Any, /, *, axis: int, temperature: Any) -> Any:
@@ -95,7 +96,7 @@ def log_softmax_in_place(x: Any, /, *, axis: int, temperature: Any) -> Any:
     if temperature != 1.0:
         np.divide(z, temperature, z)
     e = np.exp(z)
-    return np.subtract(z, np.log(_sum(e) if lone else _sum(e, axis, None, None, True)), z)
+    return np.subtract(z, np.log(_sum(e) if lone else tree_sum(e, axis, keepdims=True)), z)
 
 
 @kernel(minimum_size=2**13, eligible=_last_axis, otherwise=softmax_in_place)
