@@ -199,16 +199,22 @@ def test_an_offset_may_be_of_any_integer_dtype(
     """Also where the lengths are no numbers of it, or it is none of the dtype that places are counted in."""
     q, k, v = inputs(draw, length, length, d=16, dv=16)
     least, most = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+
+    def both(q: Any, k: Any, v: Any, offset: Any) -> Any:
+        shared = {"causal": True, "query_offset": offset}
+        return attention(q, k, v, **shared), attention_weights(q, k, **shared)
+
+    run = variant.compiled(both)  # one program for all offsets of a dtype
+    placed = [variant.asarray(x, variant.default_float) for x in (q, k, v)]
     for offset in (least, max(least, -3), 2, most):
         near = max(-length, min(offset, length))
         seen = np.arange(length)[None, :] <= np.arange(length)[:, None] + near
         given = variant.asarray(np.asarray(offset, dtype))
         if int(np.asarray(variant.to_numpy(given))) != offset:
             continue  # JAX with 64 bits off holds no such number
-        got = attend(variant, q, k, v, causal=True, query_offset=given)
-        assert np.abs(got - attend(variant, q, k, v, mask=seen)).max() <= 2 * bound(variant, q, k, v)
-        whole = weigh(variant, q, k, causal=True, query_offset=given)
-        assert np.array_equal(whole > 0, np.broadcast_to(seen, whole.shape))
+        got, weights = variant.to_numpy(run(*placed, given))
+        assert np.abs(got - attend(HOST, q, k, v, mask=seen)).max() <= 2 * bound(variant, q, k, v)
+        assert np.array_equal(weights > 0, np.broadcast_to(seen, weights.shape))
 
 
 def test_an_offset_beyond_the_library_s_integers_is_as_far_as_they_go(variant: Variant, draw: Draw) -> None:
