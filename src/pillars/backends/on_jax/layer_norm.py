@@ -27,9 +27,9 @@ def layer_norm(x: Any, weight: Any, bias: Any, /, *, axis: Any, epsilon: Any) ->
     """Mean, variance, result."""
 
     def plain() -> Any:
-        # the mean by way of one of the slice's own numbers: that of a constant slice is that number, to the bit
-        own = x[tuple(slice(1) if place in _axes(x, axis) else slice(None) for place in range(x.ndim))]
-        z = x - (own + jnp.mean(x - own, axis=axis, keepdims=True))
+        # about one of the slice's own numbers: no mean far from 0 is rounded, and a constant slice is zeros to the bit
+        z = x - x[tuple(slice(1) if place in _axes(x, axis) else slice(None) for place in range(x.ndim))]
+        z = z - jnp.mean(z, axis=axis, keepdims=True)
         return _times(z, x, weight, bias, axis, epsilon)
 
     body = records()["layers.layer_norm"].body
