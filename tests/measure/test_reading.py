@@ -69,6 +69,10 @@ def test_what_is_of_another_type_is_refused(
         ("[1, 2]", "is no bench of pillars"),
         ('{"schema": "pillars.bench/2"}', "has schema 'pillars.bench/2', expected 'pillars.bench/3'"),
         ('{"schema": "pillars.bench/3"}', "lacks parts of a bench .*no quick, environment"),
+        (
+            '{"schema": 1, "status": "not run", "reason": "no\\nGPU"}',
+            "holds no bench, not run: no GPU. Run bench/gpu.py",
+        ),
         ('{"bench": {"exit": 124, "error": "no answer"}}', "reports a bench that printed no JSON"),
         (
             '{"schema": "pillars.bench/3", "operations": 3, "gradients": [], "environment": {}}',

@@ -41,6 +41,11 @@ def load_bench(path: Path) -> Bench:
         found = found["bench"].get("result")  # a machine's report has it beside its tests
         if found is None:
             raise DataError(f"bench: {path} reports a bench that printed no JSON. Run bench/gpu.py again.")
+    if isinstance(found, dict) and found.get("status") == "not run":
+        raise DataError(
+            f"bench: {path} holds no bench, not run: {' '.join(str(found.get('reason')).split())}. "
+            "Run bench/gpu.py on a machine with a GPU."
+        )
     schema = found.get("schema") if isinstance(found, dict) else None
     if not str(schema).startswith(BENCH.partition("/")[0]):
         raise DataError(f"bench: {path} is no bench of pillars. {_EXPECTED}")
