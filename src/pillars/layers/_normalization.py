@@ -138,7 +138,8 @@ def layer_norm(
     Returns
     -------
     array like `x`: same shape, dtype, device. The normalised x is within (8 + √n)·eps·(1 + |y| + |y₀|) of the true y
-    for n features of which the first one's is y₀, however far from 0 their mean is.
+    for n features of which the first one's is y₀, however far from 0 their mean is; along contiguous last axes on
+    NumPy without |y₀|.
 
     Raises
     ------
