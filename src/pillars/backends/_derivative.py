@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -79,7 +80,12 @@ def forward_and_pullback(
             else:
                 if pull is not None and record.rules.forward is not None and not extra:
                     extra["residuals"] = record.rules.forward(*positional, **options)[1]
-                found = rule(g, y, *positional, **options, needs=needs, **extra)
+                result, arrays, more, kept = y, positional, options, extra
+                if there is not home:
+                    result, arrays, more, kept = tree_map(
+                        partial(_beside, there, home), (y, positional, options, extra)
+                    )
+                found = rule(g, result, *arrays, **more, needs=needs, **kept)
         cotangents = found if isinstance(found, tuple) else (found,)
         return tuple(
             _conform(there, cotangent, values[p.position], dtype) if needed else None
@@ -106,6 +112,11 @@ def _home(g: Any, home: Any) -> Any:
     leaves = (g,) if hasattr(g, "dtype") else tree_leaves(g)
     traced = next((leaf for leaf in leaves if adapter_of_type(type(leaf)) is not None), None)
     return home if traced is None else backend_of(traced)
+
+
+def _beside(there: Any, home: Any, x: Any) -> Any:
+    """A plain array in the form that works beside a traced cotangent."""
+    return there.asarray(x) if home.owns(type(x)) else x
 
 
 def _widened(home: Any, record: Record, g: Any) -> Any:

@@ -64,15 +64,15 @@ def apply(rule: Rule, operands: tuple[Any, ...], options: dict[str, Any]) -> Any
             values.append(x)
             parents.append(None)
     space = trace.space
-    xp = space if trace.nested else space.base
-    # beside a value of an outer trace, a plain array of some libraries must not be the one that is asked
-    given = [space.constant(x) for x in values] if trace.nested and space.wraps else values
-    if rule.infix is not None:
-        y = rule.infix(*given)
+    if trace.nested and any(type(x) is TracedArray for x in values):
+        # the same primitive, one level further out: what a rule computes with sees plain values alone
+        y = apply(rule, tuple(values), options)
+    elif rule.infix is not None:
+        y = rule.infix(*values)
     elif rule.forward is not None:
-        y = rule.forward(xp, *given, **options)
+        y = rule.forward(space.base, *values, **options)
     else:
-        y = getattr(xp, rule.name)(*given, **options)
+        y = getattr(space.base, rule.name)(*values, **options)
     kind = type(y)
     if kind is not space.array_type and kind is not TracedArray:
         y = space.base.asarray(y)
@@ -94,12 +94,13 @@ def apply_one(rule: Rule, a: TracedArray, options: dict[str, Any] = _NO_OPTIONS)
     if not trace.open:
         escaped()
     space = trace.space
-    if rule.infix is not None:
+    if type(x) is TracedArray:
+        y = apply_one(rule, x, options)
+    elif rule.infix is not None:
         y = rule.infix(x)
     else:
-        xp = space if trace.nested else space.base
-        forward = rule.forward
-        y = getattr(xp, rule.name)(x, **options) if forward is None else forward(xp, x, **options)
+        base, forward = space.base, rule.forward
+        y = getattr(base, rule.name)(x, **options) if forward is None else forward(base, x, **options)
     kind = type(y)
     if kind is not space.array_type and kind is not TracedArray:
         y = space.base.asarray(y)
@@ -136,8 +137,10 @@ def apply_two(rule: Rule, a: Any, b: Any) -> Any:
     if not trace.open:
         escaped()
     space = trace.space
-    compute = rule.infix or getattr(space if trace.nested else space.base, rule.name)
-    y = compute(space.constant(x), space.constant(z)) if trace.nested and space.wraps else compute(x, z)
+    if type(x) is TracedArray or type(z) is TracedArray:
+        y = apply(rule, (x, z), _NO_OPTIONS)
+    else:
+        y = (rule.infix or getattr(space.base, rule.name))(x, z)
     kind = type(y)
     if kind is not space.array_type and kind is not TracedArray:
         y = space.base.asarray(y)

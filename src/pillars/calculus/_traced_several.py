@@ -20,14 +20,18 @@ def apply_several(rule: Rule, x: TracedArray, options: dict[str, Any] = _NO_OPTI
     if not trace.open:
         escaped()
     space = trace.space
-    assert rule.forward is not None
-    found = rule.forward(space if trace.nested else space.base, x._value, **options)
+    value = x._value
+    if type(value) is TracedArray:
+        found = apply_several(rule, value, options)
+    else:
+        assert rule.forward is not None
+        found = rule.forward(space.base, value, **options)
     results = tuple(y if type(y) in (space.array_type, TracedArray) else space.base.asarray(y) for y in found)
     if trace.reading is not None:
-        trace.reading(rule.name, (x._value,), results, options)
+        trace.reading(rule.name, (value,), results, options)
     if node is None:
         return tuple(TracedArray(y, None, trace) for y in results)
-    saved = (results if rule.keep_y else None, x._value if rule.keep[0] else None)
+    saved = (results if rule.keep_y else None, value if rule.keep[0] else None)
     top = Node(rule, (node,), saved, options, (), None)
     return tuple(
         TracedArray(y, Node(PART, (top,), None, {"place": place}, y.shape, y.dtype), trace)
