@@ -17,6 +17,7 @@ from pillars.backends import Record, available, backend, dtype_kind, kernel, nam
 from pillars.backends import _operation as dispatch
 from pillars.backends import _run as running
 from pillars.backends._kernels import kernel_of
+from pillars.calculus._traced import strip
 
 __all__ = [
     "another_device",
@@ -30,10 +31,12 @@ __all__ = [
     "first_library_wins",
     "forgets_what_it_compiled",
     "forward_mode_off",
+    "gradient_assigns",
     "gradient_misshapen",
     "gradient_missing",
     "gradient_of_all_or_nothing",
     "gradient_off",
+    "gradient_without_slopes",
     "gradient_writes",
     "hangs",
     "kernel_off",
@@ -185,6 +188,23 @@ def gradient_misshapen(record: Record) -> Any:
 
 def gradient_missing(record: Record) -> Any:
     return _rule(record, lambda found, *_: (None,) * len(found))
+
+
+def gradient_without_slopes(record: Record) -> Any:
+    """Right at first, and a constant to whoever differentiates it again."""
+    return _rule(record, _each(strip))
+
+
+def gradient_assigns(record: Record) -> Any:
+    """Writes what it gives into an array, which no traced value can be written into."""
+
+    def assigned(one: Any) -> Any:
+        plain = strip(one)
+        made = namespace(plain).zeros_like(plain)
+        made[...] = one
+        return made
+
+    return _rule(record, _each(assigned))
 
 
 def gradient_writes(record: Record) -> Any:

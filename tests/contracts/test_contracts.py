@@ -9,6 +9,7 @@ import pytest
 from contracts import (
     bad_inputs,
     caches,
+    depth,
     derivatives,
     grad,
     interface,
@@ -37,6 +38,8 @@ CONTRACTS: list[tuple[str, Any, tuple[str, ...], int]] = [
     ("jit", jit.check, jit.RUNS_ON, 1),
     ("vmap", vmap.check, vmap.RUNS_ON, 1),
     ("grad", grad.check, grad.RUNS_ON, 1),
+    ("depth", depth.check, depth.RUNS_ON, 1),
+    ("traced-cotangent", depth.check_cotangent, depth.COTANGENT_RUNS_ON, 1),
     ("differences", derivatives.check, derivatives.RUNS_ON, 2),
     ("autodiff", derivatives.check_autodiff, ("numpy",), 2),
     ("complex-step", derivatives.check_complex_step, ("numpy",), 2),
