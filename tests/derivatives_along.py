@@ -1,4 +1,4 @@
-"""Derivatives of high order along a line: pillars' own, one gradient inside another, and those of a fitted polynomial."""
+"""Derivatives of high order along a line: pillars' own, one gradient inside another, and a fitted polynomial's."""
 
 from __future__ import annotations
 

@@ -66,6 +66,14 @@ class Rule:
         self.variadic = variadic
         self.results = results
 
+    def compute(self, xp: Any, operands: list[Any], options: dict[str, Any]) -> Any:
+        """The primitive of plain operands."""
+        if self.infix is not None:
+            return self.infix(*operands)
+        if self.forward is not None:
+            return self.forward(xp, *operands, **options)
+        return getattr(xp, self.name)(*operands, **options)
+
 
 RULES: dict[str, Rule] = {}
 

@@ -104,10 +104,12 @@ class ClosedWayOut:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         raise CapabilityError(
-            "grad: got a traced array where a plain one is made of it (a list of traced arrays, ndarray.dot, np.array, "
-            "assignment into an array, a masked or sparse array beside it), expected array functions of it. Join "
-            "traced arrays with stack or concatenate, write x @ y, build the result instead of assigning into it, and "
-            "fill what is masked."
+            "grad: got a traced array where a plain one is made of it (np.array of a list, np.r_, np.c_, np.full, "
+            "ndarray.dot, assignment, a masked or sparse array beside it), expected array functions of it. Instead of "
+            "np.array([a, b]) write np.stack([a, b]), of np.array([[a, b], [c, d]]) np.block([[a, b], [c, d]]), of "
+            "np.r_[a, b] np.hstack([a, b]), of np.c_[a, b] np.column_stack([a, b]), of np.full(shape, a) "
+            "np.broadcast_to(a, shape), of np.sum([a, b]) np.sum(np.stack([a, b])), of array.dot(a) array @ a; build "
+            "the result instead of assigning into it, and fill what is masked."
         )
 
     @property

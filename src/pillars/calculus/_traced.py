@@ -67,12 +67,8 @@ def apply(rule: Rule, operands: tuple[Any, ...], options: dict[str, Any]) -> Any
     if trace.nested and any(type(x) is TracedArray for x in values):
         # the same primitive, one level further out: what a rule computes with sees plain values alone
         y = apply(rule, tuple(values), options)
-    elif rule.infix is not None:
-        y = rule.infix(*values)
-    elif rule.forward is not None:
-        y = rule.forward(space.base, *values, **options)
     else:
-        y = getattr(space.base, rule.name)(*values, **options)
+        y = rule.compute(space.base, values, options)
     kind = type(y)
     if kind is not space.array_type and kind is not TracedArray:
         y = space.base.asarray(y)
@@ -184,7 +180,10 @@ def _method(name: str) -> Callable[..., Any]:
     """A method that is a function of the namespace."""
 
     def method(self: Any, *args: Any, **options: Any) -> Any:
-        return getattr(self._trace.space, name)(self, *args, **options)
+        space = self._trace.space
+        if options:
+            args, options = space.as_method(name, args, options)
+        return getattr(space, name)(self, *args, **options)
 
     method.__name__ = name
     method.__doc__ = f"``{name}`` of the namespace, of this array."

@@ -7,7 +7,7 @@ from typing import Any
 from pillars._errors import ShapeError
 from pillars.calculus._rules import RULES, is_complex
 from pillars.calculus._traced import strip
-from pillars.calculus._traced_functions import axes_of, function
+from pillars.calculus._traced_functions import axes_of, axis_of, function
 
 __all__: list[str] = []
 
@@ -20,6 +20,22 @@ def trapezoid(space: Any, y: Any, /, x: Any = None, dx: Any = 1.0, axis: int = -
         x = space.operand(x, "trapezoid")
         dx = space.diff(space.moveaxis(x, axis, -1) if len(x.shape) > 1 else x)
     return space.sum(dx * (y[..., 1:] + y[..., :-1]) / 2.0, axis=-1)
+
+
+@function()
+def diff(space: Any, x: Any, /, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
+    """Differences of neighbours, `n` times, with more numbers at the ends perhaps."""
+    x = space.asarray(x)
+    axis = axis_of(axis, x.ndim)
+    before = (slice(None),) * axis
+    if n and (prepend is not None or append is not None):
+        single = tuple(1 if i == axis else m for i, m in enumerate(x.shape))
+        ends = [one if one is None else space.asarray(one) for one in (prepend, append)]
+        ends = [one if one is None or one.shape else space.broadcast_to(one, single) for one in ends]
+        x = space.concat([one for one in (ends[0], x, ends[1]) if one is not None], axis=axis)
+    for _ in range(n):
+        x = x[(*before, slice(1, None), ...)] - x[(*before, slice(None, -1), ...)]
+    return x
 
 
 @function()

@@ -165,7 +165,7 @@ for _name, _last in (("fft", "fft"), ("ifft", "ifft"), ("rfft", "rfft"), ("irfft
 
 
 def _shift(sign: int) -> Callable[..., Any]:
-    def shift(space: Any, x: Any, /, *, axes: Any = None) -> Any:
+    def shift(space: Any, x: Any, /, axes: Any = None) -> Any:
         """Zero frequency in the middle, or back."""
         places = range(x.ndim) if axes is None else (axes,) if isinstance(axes, int) else axes
         moves = [x.shape[i] // 2 if sign > 0 else -(x.shape[i] // 2) for i in places]

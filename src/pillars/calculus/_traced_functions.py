@@ -117,13 +117,14 @@ def clip(
 def astype(
     space: Any,
     x: Any,
-    dtype: Any,
     /,
+    dtype: Any,
     *,
     copy: bool = True,
     device: Any = None,
     casting: Any = None,
     order: Any = None,
+    subok: bool = True,
 ) -> Any:
     """Another dtype; what is no float is a constant."""
     dtype = getattr(space.base.empty((0,), dtype=dtype), "dtype", dtype)
@@ -297,6 +298,9 @@ def full(space: Any, shape: Any, fill_value: Any, *, dtype: Any = None, device: 
 
 
 @function()
-def full_like(space: Any, x: Any, /, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Any:
+def full_like(
+    space: Any, x: Any, /, fill_value: Any, dtype: Any = None, *, shape: Any = None, device: Any = None
+) -> Any:
     """One value, which may be traced, everywhere in the shape and dtype of `x`."""
-    return full(space, tuple(x.shape), fill_value, dtype=x.dtype if dtype is None else dtype, device=device)
+    shape = tuple(x.shape) if shape is None else shape
+    return full(space, shape, fill_value, dtype=x.dtype if dtype is None else dtype, device=device)

@@ -64,7 +64,7 @@ def matrix_transpose(space: Any, x: Any, /) -> Any:
 
 
 @function()
-def swapaxes(space: Any, x: Any, axis1: int, axis2: int) -> Any:
+def swapaxes(space: Any, x: Any, /, axis1: int, axis2: int) -> Any:
     """Two axes swapped."""
     order = list(range(x.ndim))
     first, second = axis_of(axis1, x.ndim), axis_of(axis2, x.ndim)
@@ -159,18 +159,6 @@ def repeat(space: Any, x: Any, repeats: Any, /, axis: int | None = None) -> Any:
     return space.take(x, space.base.repeat(numbers, strip(repeats)), axis=axis)
 
 
-@function()
-def atleast_1d(space: Any, x: Any, /) -> Any:
-    """At least one axis."""
-    return x if x.ndim else space.reshape(x, (1,))
-
-
-@function()
-def atleast_2d(space: Any, x: Any, /) -> Any:
-    """At least two axes."""
-    return x if x.ndim > 1 else space.reshape(x, (1, -1))
-
-
 def _triangle(name: str) -> Any:
     def triangle(space: Any, x: Any, /, k: int = 0) -> Any:
         return apply_one(RULES[name], x, {"k": k})
@@ -212,16 +200,16 @@ def stack(space: Any, arrays: Any, /, axis: int = 0, out: None = None, *, dtype:
 
 
 @function()
-def hstack(space: Any, arrays: Any, /) -> Any:
+def hstack(space: Any, arrays: Any, /, *, dtype: Any = None) -> Any:
     """Joined along the second axis, vectors along their only one."""
     parts = [space.atleast_1d(x) for x in arrays]
-    return space.concat(parts, axis=0 if parts[0].ndim == 1 else 1)
+    return space.concat(parts, axis=0 if parts[0].ndim == 1 else 1, dtype=dtype)
 
 
 @function()
-def vstack(space: Any, arrays: Any, /) -> Any:
+def vstack(space: Any, arrays: Any, /, *, dtype: Any = None) -> Any:
     """Joined along the first axis, vectors as rows."""
-    return space.concat([space.atleast_2d(x) for x in arrays], axis=0)
+    return space.concat([space.atleast_2d(x) for x in arrays], axis=0, dtype=dtype)
 
 
 @function()
@@ -258,12 +246,20 @@ def _index_part(space: Any, part: Any, x: Any) -> Any:
 
 
 @function()
-def take(space: Any, x: Any, indices: Any, /, axis: int | None = None, out: None = None) -> Any:
+def take(
+    space: Any, x: Any, indices: Any, /, axis: int | None = None, out: None = None, mode: str = "raise"
+) -> Any:
     """Slices by number along an axis, some more than once perhaps."""
     space.no_out(out)
     if axis is None:
         x, axis = space.reshape(x, (-1,)), 0
-    return _pick(space, x, "take", space.frozen(indices, x), axis_of(axis, x.ndim))
+    axis = axis_of(axis, x.ndim)
+    places = space.frozen(indices, x)
+    if mode == "wrap":
+        places = places % x.shape[axis]
+    elif mode == "clip":
+        places = space.base.clip(places, 0, x.shape[axis] - 1)
+    return _pick(space, x, "take", places, axis)
 
 
 @function()
@@ -315,16 +311,6 @@ def _diagonal_last(space: Any, x: Any, /, *, offset: int = 0) -> Any:
 @function("trace", linalg=True)
 def _trace_last(space: Any, x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
     return space.sum(_diagonal(space, x, offset, -2, -1), axis=-1, dtype=dtype)
-
-
-@function()
-def diff(space: Any, x: Any, /, n: int = 1, axis: int = -1) -> Any:
-    """Differences of neighbours, `n` times."""
-    axis = axis_of(axis, x.ndim)
-    before = (slice(None),) * axis
-    for _ in range(n):
-        x = x[(*before, slice(1, None), ...)] - x[(*before, slice(None, -1), ...)]
-    return x
 
 
 LINALG["matrix_transpose"] = matrix_transpose

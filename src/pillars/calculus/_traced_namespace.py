@@ -35,6 +35,7 @@ from pillars.calculus._traced import TracedArray, apply, apply_one, strip
 from pillars.calculus._traced_attributes import Part, attribute
 from pillars.calculus._traced_fourier import FOURIER
 from pillars.calculus._traced_functions import FUNCTIONS, LINALG
+from pillars.calculus._traced_keywords import as_called
 from pillars.calculus._traced_names import (
     ACCUMULATIONS,
     CONSTANTS,
@@ -199,6 +200,8 @@ class TracedNamespace:
             self.no_out(options.pop("out", None))
             for harmless in ("casting", "order", "subok"):
                 options.pop(harmless, None)
+            if options.get("where") is True:
+                del options["where"]
         if method == "__call__":
             dtype = options.pop("dtype", None) if options else None
             if name not in FUNCTIONS and name not in CONSTANTS:
@@ -233,13 +236,26 @@ class TracedNamespace:
         """NumPy's ``__array_function__``."""
         name = func.__name__
         part = func.__module__
-        if part in ("numpy.linalg", "numpy.fft"):
-            return getattr(getattr(self, part[6:]), name)(*args, **options)
-        if part != "numpy":
+        if part not in _PARTS:
             raise self.no_rule(f"{part}.{name}")
-        return getattr(self, name)(*args, **options)
+        inner, table = _PARTS[part]
+        own = table.get(name)
+        if own is not None:
+            args, options = as_called(own, func, args, options)
+        return getattr(getattr(self, inner) if inner else self, name)(*args, **options)
+
+    def as_method(
+        self, name: str, args: tuple[Any, ...], options: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments of a method, which NumPy calls what it calls those of its function of that name."""
+        own, theirs = FUNCTIONS.get(name), getattr(backend_named("numpy").xp, name, None)
+        if own is None or theirs is None:
+            return args, options
+        args, options = as_called(own, theirs, (None, *args), options)
+        return args[1:], options
 
 
+_PARTS = {"numpy": ("", FUNCTIONS), "numpy.linalg": ("linalg", LINALG), "numpy.fft": ("fft", FOURIER)}
 _spaces: dict[str, TracedNamespace] = {}
 
 

@@ -115,6 +115,42 @@ def polyval(space: Any, p: Any, x: Any, /) -> Any:
     return y
 
 
+def _each(body: Any) -> Any:
+    """A function of one array as one of several, which gives a tuple."""
+
+    def one_or_more(space: Any, *arrays: Any) -> Any:
+        if len(arrays) == 1:
+            return body(space, space.asarray(arrays[0]))
+        return tuple(body(space, space.asarray(x)) for x in arrays)
+
+    one_or_more.__name__, one_or_more.__doc__ = body.__name__, body.__doc__
+    return one_or_more
+
+
+@function()
+@_each
+def atleast_1d(space: Any, x: Any, /) -> Any:
+    """At least one axis."""
+    return x if x.ndim else space.reshape(x, (1,))
+
+
+@function()
+@_each
+def atleast_2d(space: Any, x: Any, /) -> Any:
+    """At least two axes."""
+    return x if x.ndim > 1 else space.reshape(x, (1, -1))
+
+
+@function()
+@_each
+def atleast_3d(space: Any, x: Any, /) -> Any:
+    """At least three axes, as NumPy adds them."""
+    shape = x.shape
+    if len(shape) >= 3:
+        return x
+    return space.reshape(x, {0: (1, 1, 1), 1: (1, *shape, 1), 2: (*shape, 1)}[len(shape)])
+
+
 @function()
 def vdot(space: Any, a: Any, b: Any, /) -> Any:
     """The sum of all products, of flattened arrays."""

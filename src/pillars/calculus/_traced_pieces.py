@@ -61,15 +61,6 @@ def dsplit(space: Any, x: Any, sections: Any, /) -> Any:
 
 # ----------------------------------------------------------------------------------------------------------- joining
 @function()
-def atleast_3d(space: Any, x: Any, /) -> Any:
-    """At least three axes, as NumPy adds them."""
-    shape = x.shape
-    if len(shape) >= 3:
-        return x
-    return space.reshape(x, {0: (1, 1, 1), 1: (1, *shape, 1), 2: (*shape, 1)}[len(shape)])
-
-
-@function()
 def dstack(space: Any, arrays: Any, /) -> Any:
     """Joined along the third axis."""
     return space.concat([space.atleast_3d(space.operand(x, "dstack")) for x in arrays], axis=2)
