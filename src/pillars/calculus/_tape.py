@@ -108,7 +108,7 @@ class ClosedWayOut:
             "ndarray.dot, assignment, a masked or sparse array beside it), expected array functions of it. Instead of "
             "np.array([a, b]) write np.stack([a, b]), of np.array([[a, b], [c, d]]) np.block([[a, b], [c, d]]), of "
             "np.r_[a, b] np.hstack([a, b]), of np.c_[a, b] np.column_stack([a, b]), of np.full(shape, a) "
-            "np.broadcast_to(a, shape), of np.sum([a, b]) np.sum(np.stack([a, b])), of array.dot(a) array @ a; build "
+            "np.broadcast_to(a, shape), of np.sum([a, b]) np.sum(np.stack([a, b])), of x.dot(y) x @ y; build "
             "the result instead of assigning into it, and fill what is masked."
         )
 

@@ -322,21 +322,17 @@ class TracedArray(ClosedWayOut):
         """The slices along an axis where the condition holds."""
         return self._trace.space.compress(condition, self, axis=axis)
 
-    def copy(self, order: str = "C") -> Any:
+    def copy(self, *args: Any, **options: Any) -> Any:
         """The array itself: nothing can write to it."""
         return self
+
+    __copy__ = __deepcopy__ = copy
 
     def __array_function__(self, func: Any, types: Any, args: Any, options: Any) -> Any:
         return self._trace.space.from_function(func, args, options)
 
     def __array_namespace__(self, *, api_version: str | None = None) -> Any:
         return self._trace.space
-
-    def __copy__(self) -> Any:
-        return self
-
-    def __deepcopy__(self, seen: Any) -> Any:
-        return self
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):

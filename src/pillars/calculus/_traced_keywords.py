@@ -1,6 +1,6 @@
-"""NumPy's own argument names, by which its functions may be called: put where the traced namespace's functions take them.
+"""NumPy's own argument names, by which its functions may be called.
 
-Those name their first arguments as the standard does, for position alone. What is NumPy's default says nothing, and is
+The traced namespace's functions name their first arguments as the standard does, for position alone. What is NumPy's default says nothing, and is
 left out, so that an option without a rule is refused only where it would change something.
 """
 

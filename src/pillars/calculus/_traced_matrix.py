@@ -5,6 +5,7 @@ Matrices are real. Signatures take what NumPy's and the standard's take, and res
 
 from __future__ import annotations
 
+import itertools
 import operator
 from typing import Any, NamedTuple
 
@@ -73,9 +74,15 @@ for _name in ("inv", "det"):
 def solve(space: Any, a: Any, b: Any, /) -> Any:
     """The solution of a y = b; `b` is a vector where it has one axis, else columns."""
     a, b = space.operand(a, "solve"), space.operand(b, "solve")
-    if len(b.shape) == 1:
-        return apply(RULES["solve"], (a, space.reshape(b, (-1, 1))), {})[..., 0]
-    return apply(RULES["solve"], (a, b), {})
+    vector = len(b.shape) == 1
+    b = space.reshape(b, (-1, 1)) if vector else b
+    if a.shape[:-2] != b.shape[:-2]:  # not every library broadcasts batches here
+        pairs = itertools.zip_longest(a.shape[-3::-1], b.shape[-3::-1], fillvalue=1)
+        lead = [n if m == 1 else m for m, n in pairs][::-1]
+        a = space.broadcast_to(a, (*lead, *a.shape[-2:]))
+        b = space.broadcast_to(b, (*lead, *b.shape[-2:]))
+    y = apply(RULES["solve"], (a, b), {})
+    return y[..., 0] if vector else y
 
 
 @function(linalg=True)

@@ -95,6 +95,8 @@ class TracedNamespace:
         if isinstance(x, complex) or self.root.owns(type(x)) or self.root.is_scalar(x):
             self.known.add(type(x))
             return x
+        if backend_named("numpy").is_scalar(x):  # such as np.sqrt(2.0), beside arrays of another library
+            return self.constant(self.root.asarray(x))
         if isinstance(x, (list, tuple)):
             if any(type(one) is TracedArray for one in x):
                 return self.stack([self.operand(one, name) for one in x])

@@ -40,7 +40,8 @@ def partition(space: Any, x: Any, kth: Any, /, axis: int | None = -1, kind: str 
     """The smallest before the `kth`, the largest after it."""
     if axis is None:
         x, axis = space.reshape(x, (-1,)), -1
-    places = space.base.argpartition(strip(x), kth, axis=axis, kind=kind)
+    # `kind` has one value, which not every library names
+    places = space.base.argpartition(strip(x), kth, axis=axis)
     return space.take_along_axis(x, places, axis=axis)
 
 
@@ -175,20 +176,31 @@ def cumprod(
     return space.concat([space.ones(first, dtype=x.dtype, device=x.device), x], axis=axis)
 
 
+def _so_far(base: Any, larger: Any, x: Any, axis: int) -> Any:
+    """The largest up to each place, by doubling: not every library has ufuncs that accumulate."""
+    before, step = (slice(None),) * axis, 1
+    while step < x.shape[axis]:
+        met = larger(x[(*before, slice(step, None), ...)], x[(*before, slice(None, -step), ...)])
+        x = base.concatenate([x[(*before, slice(None, step), ...)], met], axis=axis)
+        step *= 2
+    return x
+
+
 def _running(name: str) -> Any:
     def accumulate(space: Any, x: Any, /, axis: int = 0, dtype: None = None, out: None = None) -> Any:
-        """The largest or smallest so far: the first one that has been reached."""
+        """The largest or smallest so far: the first one that has been reached, and NaN from the first one on."""
         space.no_out(out)
         axis = axis_of(axis, x.ndim)
         base, plain, before = space.base, strip(x), (slice(None),) * axis
-        reached = getattr(base, name).accumulate(plain, axis=axis)
-        later, earlier = (*before, slice(1, None), ...), (*before, slice(None, -1), ...)
-        rises = base.ones(plain.shape, dtype=bool)
-        rises[later] = reached[later] != reached[earlier]
+        reached = _so_far(base, getattr(base, name), plain, axis)
+        now, last = reached[(*before, slice(1, None), ...)], reached[(*before, slice(None, -1), ...)]
+        rises = (now != last) & ~base.isnan(last)
         numbers = base.reshape(
             base.arange(x.shape[axis]), tuple(-1 if i == axis else 1 for i in range(x.ndim))
         )
-        places = base.maximum.accumulate(base.where(rises, numbers, 0), axis=axis)
+        places = base.where(rises, numbers[(*before, slice(1, None), ...)], 0)
+        start = base.zeros(reached[(*before, slice(None, 1), ...)].shape, dtype=places.dtype)
+        places = _so_far(base, base.maximum, base.concatenate([start, places], axis=axis), axis)
         return space.take_along_axis(x, places, axis=axis)
 
     return accumulate

@@ -148,18 +148,34 @@ def choose(space: Any, places: Any, choices: Any, /, out: None = None) -> Any:
 
 
 # ----------------------------------------------------------------------------------------------------------- padding
+def _ends(given: Any, ndim: int) -> list[list[Any]]:
+    """What goes before and after each axis: one value, a pair for all axes, or a pair each, as NumPy broadcasts it."""
+    if getattr(given, "shape", ()) and not hasattr(given, "_trace"):
+        given = given.tolist()
+    rows = list(given) if isinstance(given, (list, tuple)) else [given]
+    if not any(isinstance(row, (list, tuple)) for row in rows):
+        rows = [rows]
+    pairs = [list(row) if isinstance(row, (list, tuple)) else [row] for row in rows]
+    pairs = [pair * 2 if len(pair) == 1 else pair for pair in pairs]
+    pairs = pairs * ndim if len(pairs) == 1 else pairs
+    if len(pairs) != ndim or any(len(pair) != 2 for pair in pairs):
+        raise ShapeError(
+            f"pad: got {given!r:.60} for an array with {ndim} axes, expected one number, a pair (before, after), or a "
+            "pair for each axis."
+        )
+    return pairs
+
+
 @function()
 def pad(space: Any, x: Any, pad_width: Any, /, mode: str = "constant", **options: Any) -> Any:
     """With more at the ends of the axes: constants, or numbers of the array."""
     base = space.base
     if isinstance(pad_width, dict) or callable(mode):
         raise space.no_rule("pad with a dict, or with a function")
-    widths = base.broadcast_to(base.asarray(pad_width), (x.ndim, 2)).tolist()
+    widths = _ends(pad_width, x.ndim)
     if mode == "constant":
         fill = options.pop("constant_values", 0.0)
-        values = (
-            [[fill] * 2] * x.ndim if not hasattr(fill, "__len__") else base.broadcast_to(fill, (x.ndim, 2))
-        )
+        values = _ends(fill, x.ndim)
         for axis, ends in enumerate(widths):
             blocks = []
             for length, value in zip(ends, values[axis], strict=True):
@@ -174,7 +190,7 @@ def pad(space: Any, x: Any, pad_width: Any, /, mode: str = "constant", **options
         raise space.no_rule(f"pad by the mode {mode!r}")
     for axis, ends in enumerate(widths):
         if any(ends):
-            places = base.pad(base.arange(x.shape[axis]), tuple(ends), mode=mode, **options)
+            places = base.pad(base.arange(x.shape[axis]), [tuple(ends)], mode=mode, **options)
             x = space.take(x, places, axis=axis)
     return x
 
