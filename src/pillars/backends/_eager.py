@@ -45,8 +45,10 @@ class EagerBackend(Backend):
         made: Callable[..., Any] = load(f"{_REVERSE}:grad")(f, argnums)
         return made
 
-    def value_and_grad(self, f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callable[..., Any]:
-        made: Callable[..., Any] = load(f"{_REVERSE}:value_and_grad")(f, argnums)
+    def value_and_grad(
+        self, f: Callable[..., Any], argnums: int | tuple[int, ...] = 0, *, has_aux: bool = False
+    ) -> Callable[..., Any]:
+        made: Callable[..., Any] = load(f"{_REVERSE}:value_and_grad")(f, argnums, has_aux=has_aux)
         return made
 
     def vjp(self, f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:

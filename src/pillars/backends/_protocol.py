@@ -140,7 +140,9 @@ class Backend(ABC):
         """The gradient of a scalar function."""
 
     @abstractmethod
-    def value_and_grad(self, f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callable[..., Any]:
+    def value_and_grad(
+        self, f: Callable[..., Any], argnums: int | tuple[int, ...] = 0, *, has_aux: bool = False
+    ) -> Callable[..., Any]:
         """A scalar function's value and its gradient."""
 
     @abstractmethod

@@ -6,8 +6,8 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pillars._errors import CapabilityError, ShapeError
-from pillars.backends import dtype_kind, procedure, tree_flatten, tree_leaves, tree_unflatten
+from pillars._errors import CapabilityError
+from pillars.backends import dtype_kind, procedure, tree_flatten, tree_leaves, tree_map, tree_unflatten
 from pillars.calculus import _traced_operations  # noqa: F401 - it registers the tracing array
 from pillars.calculus._captured import lending, unchanged
 from pillars.calculus._reverse_arguments import (
@@ -19,9 +19,12 @@ from pillars.calculus._reverse_arguments import (
     parameter,
     parameter_leaves,
     places_of,
+    refuse_value,
+    require_bool,
     require_function,
     require_number,
     value_of,
+    with_aux,
 )
 from pillars.calculus._tape import Trace
 from pillars.calculus._traced import TracedArray, escaped, strip
@@ -32,7 +35,9 @@ __all__ = ["call", "grad", "result_of", "value_and_grad", "vjp"]
 
 
 @procedure()
-def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+def grad(
+    f: Callable[..., Any], argnums: int | Sequence[int] = 0, *, has_aux: bool = False
+) -> Callable[..., Any]:
     """The gradient of a scalar function, by reverse-mode automatic differentiation.
 
     Parameters
@@ -40,16 +45,17 @@ def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..
     f : ``f(*args, **options) -> 0-d array``. Plain code on arrays: NumPy's functions, operators, methods, the Array
         API of ``namespace(x)``, pillars' operations. On JAX, what ``jax.grad`` takes.
     argnums : which positional argument, or arguments, to differentiate. Each is a pytree of floating arrays or floats.
+    has_aux : whether `f` returns ``(value, aux)``, of which the value alone is differentiated.
 
     Returns
     -------
-    function of the same arguments: the gradient has the argument's structure, and each leaf its shape, dtype,
+    function of the same arguments, to the gradient, or to ``(gradient, aux)`` with `has_aux`. The gradient has the argument's structure, and each leaf its shape, dtype,
     library and device; Python floats give 0-d arrays of the library beside them, or of the chosen backend. For several
     `argnums` a tuple. An argument that the value does not depend on has gradient zero.
 
     Raises
     ------
-    ShapeError : the value is not one number.
+    ShapeError : the value is not one number; with `has_aux`, what `f` returns is no tuple of two.
     DTypeError : a differentiated leaf is no floating array; the value is complex or an integer.
     CapabilityError : a function without a derivative rule, a traced value forced to a plain number, assignment.
     BackendError : arrays of two libraries among the arguments.
@@ -68,6 +74,9 @@ def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..
     gradient 0 whatever its slope, so that ``where(x > 0, log(x), 0)`` has gradient 0 at 0 (JAX gives NaN there); any
     other 0·∞ is NaN. Complex numbers may occur on the way. Gradients of gradients work, in any depth.
 
+    `aux` is a pytree of anything: arrays in it come out as plain ones (inside another gradient: differentiable there),
+    and what is no array as it is. An object that is no pytree must not hold arrays of the call.
+
     References
     ----------
     Griewank, Walther (2008), Evaluating Derivatives, 2nd edition, chapter 3.
@@ -79,28 +88,35 @@ def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..
     array([4., 6.])
     >>> grad(grad(lambda x: x**3))(2.0)
     array(12.)
+    >>> grad(lambda x: (np.sum(x**2), {"largest": np.max(x)}), has_aux=True)(np.asarray([1.0, 2.0]))
+    (array([2., 4.]), {'largest': array(2.)})
     """
-    both = _value_and_grad(f, argnums, "grad")
+    both = _value_and_grad(f, argnums, "grad", has_aux)
 
     @functools.wraps(f, assigned=("__module__", "__name__", "__qualname__"), updated=())
     def gradient(*args: Any, **options: Any) -> Any:
-        return both(*args, **options)[1]
+        value, found = both(*args, **options)
+        return (found, value[1]) if has_aux else found
 
     return gradient
 
 
 @procedure()
-def value_and_grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+def value_and_grad(
+    f: Callable[..., Any], argnums: int | Sequence[int] = 0, *, has_aux: bool = False
+) -> Callable[..., Any]:
     """A scalar function's value and its gradient, for the price of the gradient.
 
     Parameters
     ----------
     f : ``f(*args, **options) -> 0-d array``, as in :func:`grad`.
     argnums : which positional argument, or arguments, to differentiate. Each is a pytree of floating arrays or floats.
+    has_aux : whether `f` returns ``(value, aux)``, of which the value alone is differentiated.
 
     Returns
     -------
-    function of the same arguments, to ``(value, gradient)``: value is a 0-d array, gradient as in :func:`grad`.
+    function of the same arguments, to ``(value, gradient)``, or to ``((value, aux), gradient)`` with `has_aux`: value
+    is a 0-d array, gradient and aux as in :func:`grad`.
 
     Raises
     ------
@@ -119,8 +135,10 @@ def value_and_grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> C
     >>> import numpy as np
     >>> value_and_grad(lambda p: np.sum(p["w"] ** 2))({"w": np.asarray([1.0, 2.0])})
     (array(5.), {'w': array([2., 4.])})
+    >>> value_and_grad(lambda x: (np.sum(x**2), "a word"), has_aux=True)(np.asarray([1.0, 2.0]))
+    ((array(5.), 'a word'), array([2., 4.]))
     """
-    both = _value_and_grad(f, argnums, "value_and_grad")
+    both = _value_and_grad(f, argnums, "value_and_grad", has_aux)
 
     @functools.wraps(f, assigned=("__module__", "__name__", "__qualname__"), updated=())
     def value_and_gradient(*args: Any, **options: Any) -> Any:
@@ -207,8 +225,11 @@ def result_of(trace: Trace, x: Any) -> Any:
     return trace.space.base.asarray(x, copy=True) if type(x) is trace.space.array_type else x
 
 
-def _value_and_grad(f: Callable[..., Any], argnums: int | Sequence[int], name: str) -> Callable[..., Any]:
+def _value_and_grad(
+    f: Callable[..., Any], argnums: int | Sequence[int], name: str, has_aux: bool
+) -> Callable[..., Any]:
     require_function(name, f)
+    require_bool(name, "has_aux", has_aux)
     wanted = numbers_of(name, argnums)
     several = not isinstance(wanted, int)
 
@@ -217,7 +238,7 @@ def _value_and_grad(f: Callable[..., Any], argnums: int | Sequence[int], name: s
         home = home_of(name, (args, options))
         parameters = [parameter_leaves(name, home, place, args[place], (args, options)) for place in places]
         if home.name == "jax":
-            return _on_jax(name, f, home, wanted, args, options, places, parameters)
+            return _on_jax(name, f, home, wanted, args, options, places, parameters, has_aux)
         trace = Trace(space_of(home))
         lent: list[Any] = []
         given = [None if place in places else outside(trace, x, lent) for place, x in enumerate(args)]
@@ -229,6 +250,7 @@ def _value_and_grad(f: Callable[..., Any], argnums: int | Sequence[int], name: s
         own = [leaf for leaves, _ in parameters for leaf in leaves] if not trace.space.wraps else []
         with lending(lent), unchanged(name, [*lent, *own]):
             result = call(trace, f, given, more)
+        result, aux = with_aux(name, result) if has_aux else (result, None)
         value, node = value_of(name, trace, result)
         found = {}
         if node is not None:
@@ -239,6 +261,8 @@ def _value_and_grad(f: Callable[..., Any], argnums: int | Sequence[int], name: s
             tree_unflatten(treedef, [gradient_of(trace, leaf, found, given_away) for leaf in leaves])
             for leaves, (_, treedef) in zip(made, parameters, strict=True)
         )
+        if has_aux:
+            value = value, tree_map(functools.partial(result_of, trace), aux)
         return value, gradients if several else gradients[0]
 
     return both
@@ -281,19 +305,31 @@ def _on_jax(
     options: dict[str, Any],
     places: list[int],
     parameters: list[tuple[list[Any], Any]],
+    has_aux: bool,
 ) -> tuple[Any, Any]:
+    aux: tuple[list[Any], Any] = ([], None)  # JAX lets arrays alone out: the rest stays here
+
     @functools.wraps(f, assigned=(), updated=())
     def checked(*inner: Any, **more: Any) -> Any:
+        nonlocal aux
         value = f(*inner, **more)
+        if has_aux:
+            value, beside = with_aux(name, value)
+            aux = tree_flatten(beside)
         if hasattr(value, "shape"):
             require_number(name, value.shape, dtype_kind(value.dtype), value.dtype)
-            return value
-        if not isinstance(value, (int, float, complex)):
-            raise ShapeError(f"{name}: f returned {type(value).__name__}, expected one number, a 0-d array.")
-        return home.asarray(value, dtype=home.default_float)
+        elif isinstance(value, (int, float, complex)):
+            value = home.asarray(value, dtype=home.default_float)
+        else:
+            refuse_value(name, value)
+        return (value, [x for x in aux[0] if home.owns(type(x))]) if has_aux else value
 
     given = list(args)
     for place, (leaves, treedef) in zip(places, parameters, strict=True):
         given[place] = tree_unflatten(treedef, leaves)
-    value, gradient = home.value_and_grad(checked, argnums)(*given, **options)
+    value, gradient = home.value_and_grad(checked, argnums, has_aux=has_aux)(*given, **options)
+    if has_aux:
+        arrays = iter(value[1])
+        leaves = [next(arrays) if home.owns(type(x)) else x for x in aux[0]]
+        value = value[0], tree_unflatten(aux[1], leaves)
     return value, gradient

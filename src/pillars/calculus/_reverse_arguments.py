@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import Any
+from typing import Any, NoReturn
 
 from pillars._errors import BackendError, DTypeError, ShapeError, shown
 from pillars.backends import (
@@ -31,9 +31,12 @@ __all__ = [
     "parameter_leaves",
     "places_of",
     "refuse_unlike",
+    "refuse_value",
+    "require_bool",
     "require_function",
     "require_number",
     "value_of",
+    "with_aux",
 ]
 
 _FLOATING = ("float", "half")
@@ -196,6 +199,23 @@ def require_number(name: str, shape: Any, kind: str, dtype: Any) -> None:
         )
 
 
+def refuse_value(name: str, result: Any) -> NoReturn:
+    """Refuse a result that is no number."""
+    hint = " To give more beside it return (value, more), with has_aux=True." if type(result) is tuple else ""
+    raise ShapeError(f"{name}: f returned {type(result).__name__}, expected one number, a 0-d array.{hint}")
+
+
+def with_aux(name: str, result: Any) -> tuple[Any, Any]:
+    """The value, and what came beside it."""
+    if not isinstance(result, tuple) or len(result) != 2:
+        length = f" of {len(result)}" if isinstance(result, tuple) else ""
+        raise ShapeError(
+            f"{name}: f returned {type(result).__name__}{length}, expected a tuple (value, aux), as has_aux=True says."
+        )
+    value, aux = result
+    return value, aux
+
+
 def value_of(name: str, trace: Trace, result: Any) -> tuple[Any, Node | None]:
     """The value of `f`, and its node where it depends on the parameters."""
     space, node = trace.space, None
@@ -206,9 +226,7 @@ def value_of(name: str, trace: Trace, result: Any) -> tuple[Any, Node | None]:
     if type(result) is not TracedArray and type(result) is not space.array_type:
         if not isinstance(result, (int, float, complex)) and not space.root.is_scalar(result):
             if not (hasattr(result, "shape") and hasattr(result, "dtype")) or space.root.is_masked(result):
-                raise ShapeError(
-                    f"{name}: f returned {type(result).__name__}, expected one number, a 0-d array."
-                )
+                refuse_value(name, result)
         else:
             result = space.root.asarray(result)
     require_number(name, result.shape, dtype_kind(result.dtype), result.dtype)
@@ -240,6 +258,12 @@ def require_function(name: str, f: Any, what: str = "that returns one number") -
     """Refuse what is no function."""
     if not callable(f):
         raise DTypeError(f"{name}: f is {f!r:.60}, expected a function {what}.")
+
+
+def require_bool(name: str, option: str, value: Any) -> None:
+    """Refuse what is neither True nor False."""
+    if not isinstance(value, bool):
+        raise DTypeError(f"{name}: {option} is {shown(value)}, expected True or False.")
 
 
 def refuse_unlike(what: str, given: Any, like: Any) -> None:

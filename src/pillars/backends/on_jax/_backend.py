@@ -165,8 +165,10 @@ class JaxBackend(Backend):
     def grad(self, f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callable[..., Any]:
         return cast("Callable[..., Any]", jax.grad(explained(f), argnums))
 
-    def value_and_grad(self, f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callable[..., Any]:
-        return cast("Callable[..., Any]", jax.value_and_grad(explained(f), argnums))
+    def value_and_grad(
+        self, f: Callable[..., Any], argnums: int | tuple[int, ...] = 0, *, has_aux: bool = False
+    ) -> Callable[..., Any]:
+        return cast("Callable[..., Any]", jax.value_and_grad(explained(f), argnums, has_aux))
 
     def vjp(self, f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
         out, pullback = jax.vjp(explained(f), *args)
