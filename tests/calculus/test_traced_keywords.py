@@ -36,6 +36,7 @@ class Called:
         try:
             signature = inspect.signature(found)
         except ValueError:  # of a function written in C, before NumPy 2.4
+            self._seen.append(name)
             return found
 
         def call(*args: Any, **options: Any) -> Any:

@@ -64,7 +64,7 @@ def _line(record: Record, seed: int) -> _Line:
 def _along(record: Record, line: _Line, where: Variant) -> Any:
     """exp of the results' weighted sum, scaled: of a linear function too no derivative is 0."""
     placed = place(record, line.values, where, "float64")
-    given = [where.asarray(placed[position], "float64") for position in line.positions]
+    given = [where.asarray(line.values[position], "float64") for position in line.positions]
     directions = [where.asarray(d, "float64") for d in line.directions]
     weights = [where.asarray(w, "float64") for w in line.weights]
 
@@ -123,7 +123,7 @@ def check_cotangent(record: Record, where: Variant, seed: int) -> None:
     """The pullback at plain arguments is linear: its gradient in the cotangent, times that, is its value."""
     line = _line(record, seed)
     placed = place(record, line.values, where, "float64")
-    given = [where.asarray(placed[position], "float64") for position in line.positions]
+    given = [where.asarray(line.values[position], "float64") for position in line.positions]
     directions = [where.asarray(d, "float64") for d in line.directions]
 
     def pulled(*gs: Any) -> Any:

@@ -49,9 +49,10 @@ def grad(
 
     Returns
     -------
-    function of the same arguments, to the gradient, or to ``(gradient, aux)`` with `has_aux`. The gradient has the argument's structure, and each leaf its shape, dtype,
-    library and device; Python floats give 0-d arrays of the library beside them, or of the chosen backend. For several
-    `argnums` a tuple. An argument that the value does not depend on has gradient zero.
+    function of the same arguments, to the gradient, or to ``(gradient, aux)`` with `has_aux`. The gradient has the
+    argument's structure, and each leaf its shape, dtype, library and device; Python floats give 0-d arrays of the
+    library beside them, or of the chosen backend. For several `argnums` a tuple. An argument that the value does not
+    depend on has gradient zero.
 
     Raises
     ------

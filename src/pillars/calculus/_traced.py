@@ -122,12 +122,12 @@ def apply_two(rule: Rule, a: Any, b: Any) -> Any:
         elif type(b) in trace.space.known:
             down, z = None, b
         else:
-            other = trace.space.admit(b, rule.name)
+            other = trace.space.admit(b, rule.name, a)
             return other if other is NotImplemented else apply(rule, (a, other), _NO_OPTIONS)
     else:
         trace, down, z = b._trace, b._node, b._value
         if type(a) not in trace.space.known:
-            other = trace.space.admit(a, rule.name)
+            other = trace.space.admit(a, rule.name, b)
             return other if other is NotImplemented else apply(rule, (other, b), _NO_OPTIONS)
         up, x = None, a
     if not trace.open:

@@ -53,6 +53,9 @@ _PICKING = frozenset(
     )
 )
 
+# of those, the ones whose pullback gives zeros to what was not picked
+_SELECTING = frozenset(("where", "maximum", "minimum", "max", "min", "tril", "triu", "gather"))
+
 
 def _fit(xp: Any, d: Any, parent: Node) -> Any:
     """Of the parent's shape, summed over the axes that broadcasting added or repeated, and of its dtype."""
@@ -80,13 +83,29 @@ def backward(
     """
     space = trace.space
     with space.root.quiet():
-        if careful is not None or not space.root.host:
-            return _walk(trace, seeds, careful=careful is not False or not space.root.host)
+        if not space.root.host:  # to look at the numbers would wait for the device
+            return _walk(trace, seeds, careful=_selects(seeds))
+        if careful is not None:
+            return _walk(trace, seeds, careful=careful)
         found = _walk(trace, seeds, careful=False)
         isfinite = space.base.isfinite
         if all(isfinite(strip(g)).all() for g in found.values()):
             return found
         return _walk(trace, seeds, careful=True)
+
+
+def _selects(seeds: Sequence[tuple[Node, Any]]) -> bool:
+    """Whether anything on the way back may keep a cotangent away; where nothing does, both walks are the same."""
+    ahead, seen = [node for node, _ in seeds], set()
+    while ahead:
+        node = ahead.pop()
+        if node.number in seen:
+            continue
+        seen.add(node.number)
+        if type(node.rule) is Rule and node.rule.name in _SELECTING:
+            return True
+        ahead.extend(parent for parent in node.parents if parent is not None)
+    return False
 
 
 class _Walk:

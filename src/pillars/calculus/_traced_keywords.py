@@ -1,7 +1,7 @@
 """NumPy's own argument names, by which its functions may be called.
 
-The traced namespace's functions name their first arguments as the standard does, for position alone. What is NumPy's default says nothing, and is
-left out, so that an option without a rule is refused only where it would change something.
+The traced namespace's functions name their first arguments as the standard does, for position alone. What is NumPy's
+default says nothing, and is left out, so that an option without a rule is refused only where it would change something.
 """
 
 from __future__ import annotations

@@ -88,15 +88,15 @@ class TracedNamespace:
             return TracedArray(y, None, self.constants)
         return tuple(self.constant(one) for one in y) if self.wraps and isinstance(y, tuple) else y
 
-    def admit(self, x: Any, name: str) -> Any:
-        """A plain operand of a type not seen so far: as it is, converted, or refused."""
+    def admit(self, x: Any, name: str, beside: Any = None) -> Any:
+        """A plain operand of a type not seen so far: as it is, converted (to the device of `beside`), or refused."""
         if x is None or isinstance(x, (str, bytes)):
             return NotImplemented
         if isinstance(x, complex) or self.root.owns(type(x)) or self.root.is_scalar(x):
             self.known.add(type(x))
             return x
         if backend_named("numpy").is_scalar(x):  # such as np.sqrt(2.0), beside arrays of another library
-            return self.constant(self.root.asarray(x))
+            return self.constant(self.root.asarray(x, device=getattr(beside, "device", None)))
         if isinstance(x, (list, tuple)):
             if any(type(one) is TracedArray for one in x):
                 return self.stack([self.operand(one, name) for one in x])
