@@ -35,35 +35,42 @@ def _elementwise(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 # -------------------------------------------------------------------------------------------------- the softmax family
-def _softmax(x: Any, *, axis: int, temperature: float = 1.0) -> Any:
-    return special.softmax(x / temperature, axis=axis)
+def _masked(x: Any, where: Any) -> Any:
+    return x if where is None else np.where(np.asarray(where) != 0, x, -np.inf)
 
 
-def _log_softmax(x: Any, *, axis: int, temperature: float = 1.0) -> Any:
-    return special.log_softmax(x / temperature, axis=axis)
+def _softmax(x: Any, *, axis: Any, temperature: float = 1.0, where: Any = None) -> Any:
+    with np.errstate(invalid="ignore"):  # of a slice in which nothing counts
+        y = special.softmax(_masked(x, where) / temperature, axis=axis)
+    return y if where is None else np.where(np.asarray(where) != 0, y, 0.0)
 
 
-def _logsumexp(x: Any, *, axis: Any, keepdims: bool = False) -> Any:
-    return special.logsumexp(x, axis=axis, keepdims=keepdims)
+def _log_softmax(x: Any, *, axis: Any, temperature: float = 1.0, where: Any = None) -> Any:
+    z = _masked(x, where) / temperature
+    total = special.logsumexp(z, axis=axis, keepdims=True)
+    return z - np.where(total == -np.inf, 0.0, total)
 
 
-def _surprise(logits: Any, labels: Any, label_smoothing: float, temperature: float) -> Any:
-    """−Σ q log p with q the smoothed one-hot or given targets; each row in 40 digits."""
+def _logsumexp(
+    x: Any, *, axis: Any, keepdims: bool = False, b: Any = None, return_sign: bool = False, where: Any = None
+) -> Any:
+    return special.logsumexp(_masked(x, where), axis=axis, keepdims=keepdims, b=b, return_sign=return_sign)
+
+
+def _surprise(logits: Any, labels: Any, label_smoothing: float, temperature: float, weight: Any) -> Any:
+    """−Σ w·q log p with q the smoothed one-hot or given targets; each row in 40 digits."""
     k = logits.shape[-1]
     hard = np.issubdtype(labels.dtype, np.integer)
     targets = np.eye(k)[labels] if hard else labels
+    worth = np.ones(k) if weight is None else weight
     losses = []
     for row, target in zip(logits.reshape(-1, k), targets.reshape(-1, k), strict=True):
         z = [mpmath.mpf(float(v)) / mpmath.mpf(temperature) for v in row]
         total = mpmath.log(mpmath.fsum(mpmath.exp(v) for v in z))
         s = mpmath.mpf(label_smoothing)
-        q = [(1 - s) * mpmath.mpf(float(t)) + s / k for t in target]
+        q = [float(w) * ((1 - s) * mpmath.mpf(float(t)) + s / k) for t, w in zip(target, worth, strict=True)]
         losses.append(float(mpmath.fsum(share * (total - v) for share, v in zip(q, z, strict=True))))
     return np.asarray(losses).reshape(logits.shape[:-1])
-
-
-def _reduced(losses: Any, reduction: str) -> Any:
-    return {"none": lambda x: x, "mean": np.mean, "sum": np.sum}[reduction](losses)
 
 
 def _cross_entropy(
@@ -73,8 +80,27 @@ def _cross_entropy(
     reduction: str = "mean",
     label_smoothing: float = 0.0,
     temperature: float = 1.0,
+    weight: Any = None,
+    ignore_index: int | None = None,
+    where: Any = None,
+    axis: int = -1,
 ) -> Any:
-    return _reduced(_surprise(logits, labels, label_smoothing, temperature), reduction)
+    """One sample after another; of a mean, what each counts for."""
+    hard = np.issubdtype(labels.dtype, np.integer)
+    logits = np.moveaxis(logits, axis, -1)
+    labels = labels if hard else np.moveaxis(labels, axis, -1)
+    counts = np.broadcast_to(np.asarray(True if where is None else where) != 0, logits.shape[:-1])
+    if hard and ignore_index is not None:
+        counts = counts & (labels != ignore_index)
+    labels = np.where(counts, labels, 0) if hard else labels
+    losses = np.where(counts, _surprise(logits, labels, label_smoothing, temperature, weight), 0.0)
+    if reduction == "none":
+        return losses
+    if reduction == "sum":
+        return np.sum(losses)
+    share = counts * (weight[labels] if hard and weight is not None else 1.0)
+    with np.errstate(invalid="ignore"):
+        return np.sum(losses) / np.sum(share)
 
 
 def _sigmoid(x: Any) -> Any:

@@ -6,7 +6,7 @@ from math import isfinite
 from typing import Any
 
 from pillars._errors import DTypeError, ShapeError
-from pillars.backends import dtype_kind, dtype_name, limited, namespace
+from pillars.backends import dtype_kind, dtype_name, limited, namespace, unbroadcast
 
 __all__ = ["check", "exponentials", "finite", "gradients", "scores", "spoiled", "stacked"]
 
@@ -153,13 +153,5 @@ def gradients(ds: Any, q: Any, k: Any, scale: Any, mask: Any) -> tuple[Any, Any,
     dq = xp.matmul(slope, finite(k))
     dk = xp.matmul(xp.matrix_transpose(slope), rows * factor)
     dscale = xp.sum(rows * dq)
-    dmask = None if mask is None else _as_broadcast(ds, tuple(mask.shape))
+    dmask = None if mask is None else unbroadcast(ds, tuple(mask.shape))
     return xp.reshape(dq * factor, q.shape), dk, dscale, dmask
-
-
-def _as_broadcast(x: Any, shape: tuple[int, ...]) -> Any:
-    """The cotangent of what was broadcast from `shape`: sums over the axes that were repeated."""
-    xp = namespace(x)
-    full = (1,) * (x.ndim - len(shape)) + shape
-    axes = tuple(axis for axis, (n, m) in enumerate(zip(full, x.shape, strict=True)) if n == 1 != m)
-    return xp.reshape(xp.sum(x, axis=axes, keepdims=True) if axes else x, shape)

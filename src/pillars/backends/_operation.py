@@ -263,7 +263,11 @@ def choose(
     name = _kernel_name(kernel)
     if reason is None:
         return kernel, name, "forced" if forced else "eligible and above its size threshold"
-    if kernel.otherwise is not None and not traced:
+    served = kernel.otherwise is not None and not traced
+    if served and (
+        not hasattr(kernel.otherwise, "eligible")
+        or refusal(record, kernel.otherwise, values, forced=forced, traced=traced) is None
+    ):
         return kernel.otherwise, _kernel_name(kernel.otherwise), f"not {name}: {reason}"
     return record.body, "body", f"not {name}: {reason}"
 

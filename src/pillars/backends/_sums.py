@@ -7,7 +7,7 @@ from typing import Any
 
 from pillars.backends._registry import backend_of_type, namespace
 
-__all__ = ["averaged", "summed"]
+__all__ = ["averaged", "summed", "unbroadcast"]
 
 
 def summed(x: Any, axis: int | tuple[int, ...] | None = None, *, keepdims: bool = False) -> Any:
@@ -22,3 +22,12 @@ def averaged(x: Any, axis: int | tuple[int, ...], *, keepdims: bool = False) -> 
     """The mean, likewise; NaN where there is nothing to average."""
     axes = axis if isinstance(axis, tuple) else (axis,)
     return summed(x, axis, keepdims=keepdims) / float(prod(x.shape[one] for one in axes))
+
+
+def unbroadcast(x: Any, shape: tuple[int, ...]) -> Any:
+    """The cotangent of what was broadcast from `shape`: sums over the axes that were repeated."""
+    full = (1,) * (x.ndim - len(shape)) + shape
+    axes = tuple(axis for axis, (n, m) in enumerate(zip(full, x.shape, strict=True)) if n == 1 != m)
+    if axes:
+        x = summed(x, axes, keepdims=True)
+    return x if tuple(x.shape) == shape else namespace(x).reshape(x, shape)

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from pillars.probability._cross_entropy import cross_entropy
 from pillars.probability._erf import erf, ndtr
+from pillars.probability._logsumexp import SignedLog, logsumexp
 from pillars.probability._sigmoid import log_sigmoid, sigmoid
-from pillars.probability._softmax import log_softmax, logsumexp, softmax
+from pillars.probability._softmax import log_softmax, softmax
 
-__all__ = ["cross_entropy", "erf", "log_sigmoid", "log_softmax", "logsumexp", "ndtr", "sigmoid", "softmax"]
+__all__ = [
+    "SignedLog",
+    "cross_entropy",
+    "erf",
+    "log_sigmoid",
+    "log_softmax",
+    "logsumexp",
+    "ndtr",
+    "sigmoid",
+    "softmax",
+]

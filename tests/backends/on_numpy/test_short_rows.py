@@ -18,20 +18,25 @@ from pillars.calculus import value_and_grad
 from pillars.probability import cross_entropy
 
 RECORD = cross_entropy.record
+DEFAULTS = {p.name: p.default for p in RECORD.options}
 REDUCTIONS = ("mean", "sum", "none")
 
 
+def only_logits() -> Any:
+    return RECORD.needs(**{p.name: p.name == "logits" for p in RECORD.differentiable})
+
+
 def by_kernel(logits: Any, labels: Any, **options: Any) -> Any:
-    needs = RECORD.needs(True, False, options.pop("smoothing_too", False), False)
-    given = {"reduction": "mean", "label_smoothing": 0.0, "temperature": 1.0, **options}
+    needs = only_logits()._replace(label_smoothing=options.pop("smoothing_too", False))
+    given = {**DEFAULTS, **options}
     with np.errstate(all="ignore"):
         return cross_entropy_and_pullback(logits, labels, **given, needs=needs)
 
 
 def by_rule(logits: Any, labels: Any, g: Any, **options: Any) -> tuple[Any, Any]:
     """The rule's value and gradient in float64."""
-    needs = RECORD.needs(True, False, False, False)
-    given = {"reduction": "mean", "label_smoothing": 0.0, "temperature": 1.0, **options}
+    needs = only_logits()
+    given = {**DEFAULTS, **options}
     wide = logits.astype(np.float64)
     with np.errstate(all="ignore"):
         y, residuals = RECORD.rules.forward(wide, labels, **given)
@@ -56,7 +61,7 @@ def test_it_gives_what_the_rule_gives(draw: Draw, shape: tuple[int, ...], dtype:
         g = draw.positive(*np.shape(y)).astype(dtype)
         true, gradient = by_rule(logits, labels, g, **options)
         (found, *rest) = pullback(np.asarray(g))
-        assert rest == [None, None, None]
+        assert rest == [None] * (len(RECORD.differentiable) - 1)
         assert (y.dtype, y.shape, found.dtype, found.shape) == (dtype, true.shape, dtype, shape)
         # each loss is within some roundings of its largest logit; sums of n of one sign add log n of them
         size = np.max(np.abs(logits)) / temperature
@@ -145,8 +150,15 @@ def test_layouts_of_logits() -> None:
         (np.zeros((2, 3)), np.asarray([0, -1]), {}),
         (np.zeros((2, 3)), np.asarray([0, 200], np.uint8), {}),
         (np.zeros((0, 3)), np.zeros(0, int), {"reduction": "sum"}),
+        (np.zeros((2, 3)), np.asarray([0, 1]), {"weight": np.ones(3)}),
+        (np.zeros((2, 3)), np.asarray([0, 1]), {"ignore_index": 0}),
+        (np.zeros((2, 3)), np.asarray([0, 1]), {"where": np.asarray([True, False])}),
+        (np.zeros((2, 3)), np.asarray([0, 1, 1]), {"axis": 0}),
     ],
-    ids=["long", "probabilities", "smoothed", "needs", "outside", "negative", "unsigned", "empty"],
+    ids=[
+        *("long", "probabilities", "smoothed", "needs", "outside", "negative", "unsigned", "empty"),
+        *("weight", "ignored", "where", "axis"),
+    ],
 )
 def test_what_it_leaves_to_the_rule(logits: Any, labels: Any, options: dict[str, Any]) -> None:
     assert by_kernel(logits, labels, **options) is None
@@ -168,7 +180,7 @@ def test_a_gradient_goes_through_it(monkeypatch: pytest.MonkeyPatch) -> None:
     y, pullback = forward_and_pullback(
         RECORD,
         RECORD.bind((logits, labels), {}),
-        RECORD.needs(True, False, False, False),
+        only_logits(),
     )
     assert np.array_equal(pullback(np.asarray(1.0))[0], expected[1])
     assert y.shape == ()

@@ -177,7 +177,7 @@ def test_inputs_stay_as_they_are(draw: Draw) -> None:
 @FLOATS
 @pytest.mark.parametrize("temperature", [1.0, 0.3])
 @BOTH
-def test_what_the_kernel_leaves_has_the_bodys_bits(
+def test_what_the_kernel_leaves_is_the_body_in_fewer_calls(
     draw: Draw, f: Any, temperature: float, dtype: str
 ) -> None:
     x = edges(draw, dtype)
@@ -185,7 +185,14 @@ def test_what_the_kernel_leaves_has_the_bodys_bits(
         before = given.copy()
         got = f(given, axis=axis, temperature=temperature)
         expected = f.reference(given, axis=axis, temperature=temperature)
-        assert np.array_equal(got, expected, equal_nan=True)
+        if f is softmax:
+            assert np.array_equal(got, expected, equal_nan=True)
+        else:
+            # a sum is looked at again only where one entry is most of it
+            known = np.isfinite(expected)
+            assert np.array_equal(got[~known], expected[~known], equal_nan=True)
+            ulps = np.abs(got[known] - expected[known]) / np.spacing(np.abs(expected[known]))
+            assert ulps.size == 0 or ulps.max() <= 16
         assert np.array_equal(given, before, equal_nan=True)
         assert got.dtype == dtype
 

@@ -13,9 +13,19 @@ import numpy as np
 from pillars.backends._kernels import kernel
 from pillars.backends.on_numpy._blocks import BLOCK, by_blocks
 
-__all__ = ["SHORT", "cross_entropy_and_pullback", "log_softmax_of", "losses_of", "softmax_of"]
+__all__ = [
+    "SHORT",
+    "SURE",
+    "cross_entropy_and_pullback",
+    "every_sample_alike",
+    "log_softmax_of",
+    "losses_of",
+    "softmax_of",
+]
 
 SHORT = 32  # classes above which a row's reduction pays for itself
+# below it a loss is that of a class with three quarters of the probability, and its digits are in the sum of the others
+SURE = 0.25
 
 
 def _tempered(x: Any, temperature: float, out: Any) -> None:
@@ -46,50 +56,99 @@ def log_softmax_of(x: Any, temperature: float, y: Any) -> None:
     """Its logarithm, into `y`."""
     z = np.empty(x.shape[::-1], x.dtype)
     _tempered(x, temperature, z)
-    sums = _summed(np.exp(z), np.empty(len(x), x.dtype))
-    np.copyto(y, np.subtract(z, np.log(sums, sums), z).T)
+    e = np.exp(z)
+    logs = np.log(_summed(e, np.empty(len(x), x.dtype)))
+    sure = (logs < SURE).nonzero()[0]
+    if sure.size:
+        others = e.take(sure, 1) if 2 * sure.size < len(x) else e
+        np.subtract(others, np.floor(others), others)
+        rest = _summed(others, np.empty(others.shape[1], x.dtype))
+        logs[sure] = np.log1p(rest if others is not e else rest[sure])
+    np.copyto(y, np.subtract(z, logs, z).T)
 
 
 def losses_of(x: Any, classes: Any, temperature: float, losses: Any) -> None:
     """The cross-entropy of a block's rows, into `losses`."""
     e = np.empty(x.shape[::-1], x.dtype)
-    _losses(
-        x, temperature, e, np.arange(len(classes)) + classes * len(classes), np.empty_like(losses), losses
-    )
+    own = np.arange(len(classes)) + classes * len(classes)
+    _losses(x, temperature, e, classes, own, np.empty_like(losses), losses, None)
 
 
-def _losses(x: Any, temperature: float, e: Any, own: Any, sums: Any, losses: Any) -> None:
-    """A block's exponentials (one column a sample), their sums, and the losses; `own` are places in all of `e`."""
+def _losses(
+    x: Any, temperature: float, e: Any, classes: Any, own: Any, sums: Any, losses: Any, rests: Any
+) -> None:
+    """A block's exponentials (one column a sample), their sums, and the losses; `own` are places in all of `e`.
+
+    Where a sample is sure of its label, the loss is made of the sum without the label's exponential; `rests` gets that.
+    """
     _tempered(x, temperature, e)
-    whole = e if e.base is None else e.base
-    mine = whole.reshape(-1).take(own)
+    whole = (e if e.base is None else e.base).reshape(-1)
+    mine = whole.take(own)
     np.exp(e, e)
     _summed(e, sums)
     np.subtract(np.log(sums, losses), mine, losses)
+    sure = (losses < SURE).nonzero()[0]
+    if not sure.size:
+        return
+    if 2 * sure.size < len(x):
+        others = e.take(sure, 1)
+        others[classes[sure], np.arange(sure.size)] = 0
+        rest = _summed(others, np.empty(sure.size, x.dtype))
+        likely = whole.take(own[sure])
+    else:
+        mine = whole.take(own)
+        whole[own] = 0
+        rest = _summed(e, np.empty(len(x), x.dtype))[sure]
+        whole[own], likely = mine, mine[sure]
+    losses[sure] = np.log1p(rest / likely)
+    if rests is not None:
+        rests[sure] = rest
+
+
+def every_sample_alike(weight: Any, ignore_index: int | None, where: Any, axis: int) -> bool:
+    """Whether no option of cross-entropy tells its samples or classes apart."""
+    return weight is None and ignore_index is None and where is None and axis == -1
 
 
 @kernel()
 def cross_entropy_and_pullback(
-    logits: Any, labels: Any, /, *, reduction: str, label_smoothing: Any, temperature: Any, needs: Any
+    logits: Any,
+    labels: Any,
+    /,
+    *,
+    reduction: str,
+    label_smoothing: Any,
+    temperature: Any,
+    weight: Any,
+    ignore_index: int | None,
+    where: Any,
+    axis: int,
+    needs: Any,
 ) -> Any:
     """The losses and their pullback, which finds the exponentials where the losses left them; None: not served."""
     length, n = logits.shape[-1], labels.size
     if length > SHORT or not n or labels.dtype.kind not in "iu" or label_smoothing != 0.0:
         return None
-    if needs.label_smoothing or needs.temperature:
+    if (
+        needs.label_smoothing
+        or needs.temperature
+        or not every_sample_alike(weight, ignore_index, where, axis)
+    ):
         return None
     x, classes = logits.reshape(-1, length), labels.reshape(-1).astype(np.intp, copy=False)
     if np.maximum.reduce(classes.view(np.uintp)) >= length:  # what is negative is large there
         return None
     e, sums, losses = np.empty((length, n), x.dtype), np.empty(n, x.dtype), np.empty(n, x.dtype)
-    own = np.arange(n) + classes * n
+    own, rests = np.arange(n) + classes * n, np.full(n, np.nan, x.dtype)
 
     def forward(rows: slice, _: Any = None) -> None:
-        _losses(x[rows], temperature, e[:, rows], own[rows], sums[rows], losses[rows])
+        _losses(
+            x[rows], temperature, e[:, rows], classes[rows], own[rows], sums[rows], losses[rows], rests[rows]
+        )
 
     small = x.size <= BLOCK
     if small:
-        _losses(x, temperature, e, own, sums, losses)
+        _losses(x, temperature, e, classes, own, sums, losses, rests)
     else:
         by_blocks(n, length, forward)
     if reduction == "none":
@@ -109,7 +168,8 @@ def cross_entropy_and_pullback(
             made = np.empty_like(e)
             by_blocks(n, length, lambda rows, _: np.multiply(e[:, rows], weights[rows], made[:, rows]))
         flat = made.reshape(-1)
-        flat[own] = flat.take(own) - scale
-        return made.T.reshape(logits.shape), None, None, None
+        # p − 1; where p is nearly 1, less what the others have
+        flat[own] = np.where(np.isnan(rests), flat.take(own) - scale, -rests * weights)
+        return made.T.reshape(logits.shape), None, None, None, None, None
 
     return y, pullback
