@@ -30,7 +30,7 @@ def logits_and_labels(draw: Draw) -> Call:
     if draw.choice((True, False, False)):
         options["weight"] = draw.positive(k)
     if draw.choice((True, False, False)):
-        options["where"] = draw_where(draw, batch)
+        options["where"] = draw_where(draw, batch, one=True)
     return Call((logits, labels), options)
 
 

@@ -122,7 +122,8 @@ def reduced(found: Any, s: Samples, reduction: str) -> Any:
     if reduction == "sum":
         return xp.sum(found)
     by = whole(s, reduction)
-    return xp.mean(found) if isinstance(by, float) else xp.sum(found) / by
+    # a plain number: NumPy's own floats are among Python's
+    return xp.mean(found) if type(by) is float else xp.sum(found) / by
 
 
 def _surprise(s: Samples) -> Any:

@@ -256,7 +256,6 @@ def _weighted(x: Any, b: Any, axis: Any, where: Any) -> tuple[Any, Any]:
     ones = xp.where(top, sign, xp.zeros_like(sign))
     number = summed(ones, axis, keepdims=True)
     rest = summed(terms - ones, axis, keepdims=True)
-    # a NaN that counts must be seen, although it is no top
     side = xp.where(number < 0, -xp.ones_like(number), xp.ones_like(number))
     beyond = (xp.abs(number) - 1.0) + side * rest
     near = beyond > -0.5
@@ -278,10 +277,10 @@ def _slopes(x: Any, b: Any, axis: Any, where: Any, signed: bool) -> tuple[Any, A
     x, b, counts = _counting(x, b, where)
     m = _shift(x, b, counts, axis)[1]
     e = xp.exp(only(x, where, -xp.inf) - m)
-    terms = b * e
-    total = summed(xp.where(counts, terms, xp.zeros_like(terms)), axis, keepdims=True)
+    # a weight of 0 has a derivative: only what it leaves out by that, infinite or NaN, is taken out here
+    terms = xp.where((b == 0) & ~xp.isfinite(e), xp.zeros_like(e), b * e)
+    total = summed(terms, axis, keepdims=True)
     # no sum, no logarithm: then nothing has a derivative but what does not count
-    total = xp.where((total == 0) | (m == xp.inf) if signed else ~(total > 0) | (m == xp.inf), xp.nan, total)
-    # not chosen by the mask of what counts, which would hide that a weight of 0 has a derivative
-    dx = xp.where((b == 0) & ~xp.isfinite(e), xp.zeros_like(terms), terms / total)
-    return dx, e / total
+    none = (total == 0) | (m == xp.inf) if signed else ~(total > 0) | (m == xp.inf)
+    total = xp.where(none, xp.nan, total)
+    return terms / total, e / total

@@ -55,7 +55,7 @@ def _slope_along(tangents: Any, p: Any, x: Any, axis: Any, temperature: Any, whe
 
 def _logits(x: Any, axis: Any, temperature: Any, where: Any) -> Any:
     """What an exponential was taken of; 0 where that does not count or cannot be."""
-    return only(finite_logits(tempered(only(x, where, -float("inf")), axis, temperature)), where, 0.0)
+    return finite_logits(tempered(x, axis, temperature, where))
 
 
 def _check(name: str, x: Any, axis: Any, temperature: Any, where: Any) -> None:
@@ -124,7 +124,7 @@ def softmax(
     array([0.87, 0.  , 0.13])
     """
     xp = namespace(x)
-    e = xp.exp(tempered(only(x, where, -xp.inf), axis, temperature))
+    e = xp.exp(only(tempered(x, axis, temperature, where), where, -xp.inf))
     return only(e / summed(e, axis, keepdims=True), where, 0.0)
 
 
@@ -201,7 +201,7 @@ def log_softmax(
     >>> log_softmax(np.asarray([0.0, -40.0]))
     array([-4.24835426e-18, -4.00000000e+01])
     """
-    z = tempered(only(x, where, -float("inf")), axis, temperature)
+    z = only(tempered(x, axis, temperature, where), where, -float("inf"))
     return only(z - log_total(z, axis)[1], where, -float("inf"))
 
 

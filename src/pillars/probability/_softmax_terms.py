@@ -37,7 +37,7 @@ def draw_logits(draw: Draw) -> Any:
 def draw_where(draw: Draw, shape: tuple[int, ...], *, one: bool = False) -> Any:
     """Which entries count, as booleans or as integers; `one`: all but one, of slices of two or more."""
     counts = draw.uniform(0.0, 1.0, *shape) < (2.0 if one else 0.7)
-    if one and min(shape) > 1:
+    if one and shape and min(shape) > 1:
         counts[(0,) * len(shape)] = False
     return counts if draw.choice((True, False)) else counts.astype("int64")
 
@@ -127,13 +127,14 @@ def only(x: Any, where: Any, fill: float) -> Any:
     return x if where is None else namespace(x).where(counted(where), x, fill)
 
 
-def tempered(x: Any, axis: Any, temperature: Any) -> Any:
-    """(x − max x)/T: never positive, and 0 somewhere, so that no exponential of it overflows and no sum is 0."""
+def tempered(x: Any, axis: Any, temperature: Any, where: Any = None) -> Any:
+    """(x − max x)/T of what counts: never positive, and 0 somewhere, so that no exponential of it overflows; else 0."""
     xp = namespace(x)
     # nobody has looked at a traced one: what is no temperature has no answer
     if not isinstance(temperature, (int, float)):
         temperature = xp.where(temperature > 0, temperature, xp.nan)
-    return (x - xp.max(x, axis=axis, keepdims=True)) / temperature
+    z = x - xp.max(only(x, where, -xp.inf), axis=axis, keepdims=True)
+    return only(z, where, 0.0) / temperature
 
 
 def finite_logits(z: Any) -> Any:

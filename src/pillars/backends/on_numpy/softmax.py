@@ -279,7 +279,7 @@ def logsumexp(x: Any, /, *, axis: Any, keepdims: bool, b: Any, return_sign: bool
         np.copyto(found, maxima, where=np.isinf(maxima))
 
     by_blocks(given.shape[0], length, work, scratch=x.dtype)
-    return y.reshape(*x.shape[:-1], *([1] if keepdims else []))
+    return y.reshape((*x.shape[:-1], *([1] if keepdims else [])))
 
 
 @kernel(eligible=_class_numbers, pullback=cross_entropy_and_pullback)
