@@ -268,7 +268,7 @@ def test_refusals(variant: Variant) -> None:
         run(where=np.ones(3, dtype=bool))
     with pytest.raises(DTypeError, match="where has dtype float"):
         run(where=np.ones(4))
-    with pytest.raises(ShapeError, match="ignore_index is 1 and labels are probabilities.*where="):
+    with pytest.raises(ShapeError, match=r"ignore_index is 1 and labels are probabilities.*where="):
         on(variant, cross_entropy, logits, logits, ignore_index=1)
     with pytest.raises(ShapeError, match=r"axis is 2, expected one in \[-2, 2\)"):
         on(variant, cross_entropy, logits, labels, axis=2)

@@ -133,8 +133,8 @@ def _(x: Any, /, *, axis: Any, temperature: Any, where: Any) -> None:
     _check("softmax", x, axis, temperature, where)
 
 
-# maximum, difference, exponential, sum, quotient; then g·y, its sum, a difference, a product, and the certain entry's
-softmax.flops(per_entry(5, 16))
+# maximum, difference, exponential, sum, quotient; then g·y, its sum, a difference, a product
+softmax.flops(per_entry(5, 9))
 
 
 @softmax.vjp
@@ -210,9 +210,8 @@ def _(x: Any, /, *, axis: Any, temperature: Any, where: Any) -> None:
     _check("log_softmax", x, axis, temperature, where)
 
 
-# maximum, difference, exponential, two sums and what they need, difference; then an exponential, Σg, a product, a
-# difference, and the certain entry's
-log_softmax.flops(per_entry(8, 16))
+# maximum, difference, exponential, sum, difference; then an exponential, Σg, a product, a difference
+log_softmax.flops(per_entry(5, 9))
 
 
 @log_softmax.vjp
