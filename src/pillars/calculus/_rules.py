@@ -4,8 +4,9 @@ A rule is written with the functions of the namespace that it is handed, never o
 namespace it is differentiable itself, which is how a gradient of a gradient works. It says which values it wants kept;
 what it does not want is freed (and, if it is the user's buffer, never copied).
 
-Conventions, where the derivative has none: abs′(0) = 0; a tie in maximum, minimum, max or min is shared evenly;
-sqrt′(0) = ∞; the 2-norm of zeros has gradient 0. Where a selection (where, clip, maximum, max) has kept a cotangent
+Conventions, where the derivative has none: abs′(0) = 0; a tie in maximum, minimum, max or min is shared evenly, and the
+shares are held fixed in further derivatives; sqrt′(0) = ∞; a norm of zeros, of any order, has gradient 0, and so has the
+standard deviation of equal numbers (second derivatives there: see :mod:`pillars.calculus._rules_directions`). Where a selection (where, clip, maximum, max) has kept a cotangent
 away, 0·∞ and 0·NaN count as 0 (see :func:`pillars.calculus._traced_backward.backward`), so that
 ``where(x > 0, log(x), 0)`` has gradient 0 at 0; any other 0·∞ is NaN, for it may stand for any number.
 """
@@ -136,16 +137,6 @@ _unary("rad2deg", lambda xp, g, y, a: g * (180.0 / math.pi))
 _unary("negative", lambda xp, g, y, a: -g, infix=operator.neg)
 _unary("positive", lambda xp, g, y, a: g, infix=operator.pos)
 
-
-def _pull_abs(xp: Any, g: Any, y: Any, a: Any) -> Any:
-    if not is_complex(a):
-        return g * xp.sign(a)
-    size = xp.abs(a)
-    return g * (xp.conj(a) / xp.where(size == 0, xp.ones_like(size), size))
-
-
-_unary("abs", _pull_abs, "a", infix=operator.abs)
-
 # -------------------------------------------------------------------------------------------------------- arithmetic
 _binary("add", lambda xp, g, y, a, b: g, lambda xp, g, y, a, b: g, infix=operator.add)
 _binary("subtract", lambda xp, g, y, a, b: g, lambda xp, g, y, a, b: -g, infix=operator.sub)
@@ -166,18 +157,49 @@ def _power_base(xp: Any, g: Any, y: Any, a: Any, b: Any) -> Any:
     if isinstance(b, (int, float)):
         return g * (2.0 * a) if b == 2 else g * (b * a ** (b - 1)) if b != 0 else xp.zeros_like(y)
     # d/da a⁰ is 0 at a = 0 too, where 0 · 0⁻¹ is NaN
-    slope = b * a ** xp.where(b == 0, xp.ones_like(b), b - 1)
-    return g * xp.where(xp.broadcast_to(b == 0, slope.shape), xp.zeros_like(slope), slope)
+    known = (a != 0) | (b != 0)
+    return g * RULES["along"].forward(
+        xp, b, a ** xp.where(known, b - 1, xp.ones_like(y)), known=_plain(xp, known)
+    )
+
+
+def _plain(xp: Any, x: Any) -> Any:
+    """A condition without what a traced namespace wraps it in."""
+    return xp.frozen(x) if hasattr(xp, "frozen") else x
 
 
 def _power_exponent(xp: Any, g: Any, y: Any, a: Any, b: Any) -> Any:
+    if isinstance(a, (int, float)) and a != 0:
+        return g * y * (math.log(a) if a > 0 else math.nan)
     if isinstance(a, (int, float)):
-        return g * y * (math.log(a) if a > 0 else 0.0 if a == 0 else math.nan)
-    # 0ᵇ is 0 for every b > 0, so its slope is 0 where 0 · log 0 is NaN
-    return g * y * xp.log(xp.where(a == 0, xp.ones_like(a), a))
+        # 0ᵇ is 0 for every b > 0, so its slope is 0 where 0 · log 0 is NaN
+        return g * y * xp.where(b > 0, xp.zeros_like(y), -math.inf)
+    return g * RULES["pow_log"].forward(xp, a, b, times=1)  # type: ignore[misc]
 
 
 _binary("pow", _power_base, _power_exponent, "yab", infix=operator.pow)
+
+
+def _forward_pow_log(xp: Any, a: Any, b: Any, *, times: int) -> Any:
+    """aᵇ·(log a)ⁿ, which is 0 at a = 0 for every b > 0."""
+    if hasattr(xp, "apply_rule"):
+        return xp.apply_rule(RULES["pow_log"], (a, b), {"times": times})
+    y = a**b * (xp.log(a) ** times)
+    return xp.where((a == 0) & (b > 0), xp.zeros_like(y), y)
+
+
+def _pow_log_base(xp: Any, g: Any, y: Any, a: Any, b: Any, *, times: int) -> Any:
+    lower = _forward_pow_log(xp, a, b - 1, times=times - 1) if times > 1 else a ** (b - 1)
+    return g * (b * _forward_pow_log(xp, a, b - 1, times=times) + times * lower)
+
+
+_binary(
+    "pow_log",
+    _pow_log_base,
+    lambda xp, g, y, a, b, *, times: g * _forward_pow_log(xp, a, b, times=times + 1),
+    "ab",
+    forward=_forward_pow_log,
+)
 
 
 # ----------------------------------------------------------------------------------------------- two arguments, others
@@ -213,17 +235,19 @@ _binary(
 )
 
 
-def _weight(xp: Any, a: Any, y: Any) -> Any:
-    """exp(a − y), which is 1 where both are the same infinity."""
-    alike = a == y
-    return xp.exp(xp.where(alike, xp.zeros_like(y), a) - xp.where(alike, xp.zeros_like(y), y))
+def _weight(xp: Any, mine: Any, other: Any) -> Any:
+    """eᵐ/(eᵐ + eᵒ), by what has digits left at any distance; 1 where both are the same infinity."""
+    greater, alike = mine > other, (mine == other) & ~xp.isfinite(mine + other)
+    gap = xp.where(greater, other, mine) - xp.where(greater, mine, other)
+    e = xp.exp(xp.where(alike, xp.zeros_like(gap), gap))
+    return xp.where(alike, xp.ones_like(e), xp.where(greater, xp.ones_like(e), e) / (1.0 + e))
 
 
 _binary(
     "logaddexp",
-    lambda xp, g, y, a, b: g * _weight(xp, a, y),
-    lambda xp, g, y, a, b: g * _weight(xp, b, y),
-    "yab",
+    lambda xp, g, y, a, b: g * _weight(xp, a, b),
+    lambda xp, g, y, a, b: g * _weight(xp, b, a),
+    "ab",
 )
 
 
@@ -238,24 +262,6 @@ _binary(
     lambda xp, g, y, a, b: _over_square(xp, g, b, a, b),
     lambda xp, g, y, a, b: _over_square(xp, -g, a, a, b),
     "ab",
-)
-
-
-def _nonzero(xp: Any, y: Any) -> Any:
-    return xp.where(y == 0, xp.ones_like(y), y)
-
-
-_binary(
-    "hypot",
-    lambda xp, g, y, a, b: g * (a / _nonzero(xp, y)),
-    lambda xp, g, y, a, b: g * (b / _nonzero(xp, y)),
-    "yab",
-)
-_binary(
-    "copysign",
-    lambda xp, g, y, a, b: g * (xp.sign(a) * xp.sign(y)),
-    lambda xp, g, y, a, b: xp.zeros_like(y),
-    "ya",
 )
 
 # where's condition decides, and has no derivative: it is an option here

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pillars.measure.cases._case import Case, draw
 from pillars.measure.cases._complex import COMPLEX
+from pillars.measure.cases._directions import DIRECTIONS
 from pillars.measure.cases._linalg import LINALG
 from pillars.measure.cases._numpy import EINSUM, MASKED, NUMPY, ORDER, SAMPLES
 from pillars.measure.cases._pieces import PIECES
@@ -26,4 +27,5 @@ CASES: tuple[Case, ...] = (
     *NUMPY,
     *MASKED,
     *EINSUM,
+    *DIRECTIONS,
 )
