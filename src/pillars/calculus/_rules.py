@@ -6,9 +6,10 @@ what it does not want is freed (and, if it is the user's buffer, never copied).
 
 Conventions, where the derivative has none: abs′(0) = 0; a tie in maximum, minimum, max or min is shared evenly, and the
 shares are held fixed in further derivatives; sqrt′(0) = ∞; a norm of zeros, of any order, has gradient 0, and so has the
-standard deviation of equal numbers (second derivatives there: see :mod:`pillars.calculus._rules_directions`). Where a selection (where, clip, maximum, max) has kept a cotangent
-away, 0·∞ and 0·NaN count as 0 (see :func:`pillars.calculus._traced_backward.backward`), so that
-``where(x > 0, log(x), 0)`` has gradient 0 at 0; any other 0·∞ is NaN, for it may stand for any number.
+standard deviation of equal numbers. What a second derivative makes of the latter is said in
+:mod:`pillars.calculus._rules_directions`. Where a selection (where, clip, maximum, max) has kept a cotangent away, 0·∞
+and 0·NaN count as 0 (see :func:`pillars.calculus._traced_backward.backward`), so that ``where(x > 0, log(x), 0)`` has
+gradient 0 at 0; any other 0·∞ is NaN, for it may stand for any number.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Derivative rules of sizes: magnitudes, norms, deviations. Their slope is a direction, which 0 does not have.
 
 At 0 the slope is 0 by convention. A second derivative there asks how the direction changes: where the answer hangs on
-it, it is NaN and no convention's number. So ‖x‖² has gradient 0 at 0, and ``hvp`` NaN; x·x has 2v.
+it, it is NaN and no convention's number. (Squares and higher powers of a size are differentiated without it:
+:mod:`pillars.calculus._traced_squares`.)
 
 Directions are taken of scaled numbers where a square, or the size itself, would overflow or vanish.
 """
@@ -197,7 +198,7 @@ def _pull_deviation(xp: Any, g: Any, y: Any, a: Any) -> Any:
 rule(
     "deviation",
     _pull_deviation,
-    keeps="y",
+    keeps="ya",
     forward=internal("deviation", lambda xp, a: xp.sqrt(a)),
     elementwise=True,
 )
