@@ -188,17 +188,31 @@ rule("power_norm", _pull_power_norm, keeps="a", forward=internal("power_norm", _
 
 
 # ---------------------------------------------------------------------------------------------------------- deviations
-def _pull_deviation(xp: Any, g: Any, y: Any, a: Any) -> Any:
-    known = strip(y) != 0
-    slope = 0.5 / xp.where(known, y, xp.ones_like(y))
-    return along(xp, g, xp.where(known, slope, xp.zeros_like(slope)), known)
+def _forward_std(
+    xp: Any, x: Any, *, axes: tuple[int, ...], keepdims: bool, shape: tuple[int, ...], correction: float
+) -> Any:
+    return xp.std(x, axis=axes, correction=correction, keepdims=keepdims)
 
 
-# the root of a variance: as a norm of deviations has gradient 0 where they are all 0
-rule(
-    "deviation",
-    _pull_deviation,
-    keeps="ya",
-    forward=internal("deviation", lambda xp, a: xp.sqrt(a)),
-    elementwise=True,
-)
+def _pull_std(
+    xp: Any,
+    g: Any,
+    y: Any,
+    x: Any,
+    *,
+    axes: tuple[int, ...],
+    keepdims: bool,
+    shape: tuple[int, ...],
+    correction: float,
+) -> Any:
+    """Of a norm of deviations: 0 where they are all 0."""
+    freedom = math.prod(shape[i] for i in axes) - correction
+    g, y, x = kept(xp, wide(xp, g), shape, axes), kept(xp, wide(xp, y), shape, axes), wide(xp, x)
+    known = strip(y != 0)
+    deviation = x - xp.mean(x, axis=axes, keepdims=True)
+    deviation = xp.conj(deviation) if is_complex(x) else deviation
+    size = xp.where(known, y, xp.ones_like(y)) * (freedom if freedom > 0 else math.nan)
+    return along(xp, g, deviation / size, known)
+
+
+rule("std", _pull_std, keeps="ya", forward=_forward_std)

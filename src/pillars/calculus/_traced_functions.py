@@ -76,7 +76,7 @@ def _elementwise_two(name: str) -> Callable[..., Any]:
 
 
 # primitives with options, which other functions and rules apply
-_INTERNAL = ("where", "along", "pow_log", "deviation")
+_INTERNAL = ("where", "along", "pow_log")
 for _name, _rule in RULES.items():
     if _rule.elementwise and _name not in _INTERNAL:
         FUNCTIONS[_name] = (_elementwise_one if len(_rule.pulls) == 1 else _elementwise_two)(_name)
@@ -237,13 +237,26 @@ def var(
 
 
 @function()
-def std(space: Any, x: Any, /, *args: Any, **options: Any) -> Any:
-    """The standard deviation: the root of :func:`var`. Of equal numbers its gradient is 0, as a norm's at 0."""
-    y = space.var(x, *args, **options)
-    if y.size == x.size and not bool(space.base.any(space.base.isnan(strip(y)))):
-        # of one number each it is 0 whatever they are
+def std(
+    space: Any,
+    x: Any,
+    /,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+    *,
+    correction: float | None = None,
+) -> Any:
+    """The standard deviation. Of equal numbers its gradient is 0, as a norm's at 0; of one number it is 0 for good."""
+    space.no_out(out)
+    x = x if dtype is None else space.astype(x, dtype)
+    free = ddof if correction is None else correction
+    y = reduce_by(RULES["std"], x, axis, keepdims, correction=free)
+    if y.size == x.size and free < 1:
         return space.reshape(space.real(x - x), y.shape)
-    return apply_one(RULES["deviation"], y)
+    return y
 
 
 @function()

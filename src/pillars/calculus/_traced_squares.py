@@ -29,7 +29,7 @@ _SQUARES: dict[str, Callable[..., Any]] = {
     "abs": _squared,
     "hypot": lambda space, a, b: a * a + b * b,
     "vector_norm": _of_norm,
-    "deviation": lambda space, variance: variance,
+    "std": lambda space, x, **options: apply_one(RULES["var"], x, options),
 }
 
 

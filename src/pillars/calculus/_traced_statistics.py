@@ -7,8 +7,8 @@ from typing import Any
 from pillars._errors import ShapeError
 from pillars.calculus._norms import wide
 from pillars.calculus._rules import RULES, is_complex
-from pillars.calculus._traced import apply_one, strip
-from pillars.calculus._traced_functions import axes_of, axis_of, counted, function
+from pillars.calculus._traced import strip
+from pillars.calculus._traced_functions import axes_of, axis_of, counted, function, reduce_by
 
 __all__: list[str] = []
 
@@ -164,21 +164,40 @@ def nanvar(
     """The variance of what is not NaN."""
     space.no_out(out)
     x = x if dtype is None else space.astype(x, dtype)
-    kind = space.real(x).dtype
-    x = wide(space, x)
-    mean, absent, number = _nan_mean(space, x, axis)
-    deviation = space.where(absent, 0.0, x - mean)
-    freedom = number - (ddof if correction is None else correction)
-    freedom = space.base.where(freedom > 0, freedom, space.base.full_like(freedom, float("nan")))
+    deviation, freedom = _nan_deviation(space, x, axis, ddof if correction is None else correction)
     square = space.real(deviation * space.conj(deviation))
     y = space.sum(square, axis=axis, keepdims=True) / freedom
-    return space.astype(_shaped(space, y, axis, keepdims), kind)
+    return space.astype(_shaped(space, y, axis, keepdims), space.real(x).dtype)
+
+
+def _nan_deviation(space: Any, x: Any, axis: Any, correction: float) -> tuple[Any, Any]:
+    """What is not NaN less its mean, 0 elsewhere; and how many such numbers there are, less the correction."""
+    x = wide(space, x)
+    mean, absent, number = _nan_mean(space, x, axis)
+    freedom = number - correction
+    freedom = space.base.where(freedom > 0, freedom, space.base.full_like(freedom, float("nan")))
+    return space.where(absent, 0.0, x - mean), freedom
 
 
 @function()
-def nanstd(space: Any, x: Any, /, *args: Any, **options: Any) -> Any:
-    """The standard deviation of what is not NaN."""
-    return apply_one(RULES["deviation"], space.nanvar(x, *args, **options))
+def nanstd(
+    space: Any,
+    x: Any,
+    /,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+    *,
+    correction: float | None = None,
+) -> Any:
+    """The standard deviation of what is not NaN; of equal numbers its gradient is 0."""
+    space.no_out(out)
+    x = x if dtype is None else space.astype(x, dtype)
+    deviation, freedom = _nan_deviation(space, x, axis, ddof if correction is None else correction)
+    size = reduce_by(RULES["vector_norm"], deviation, axis, True)
+    return space.astype(_shaped(space, size / space.base.sqrt(freedom), axis, keepdims), space.real(x).dtype)
 
 
 # -------------------------------------------------------------------------------------------------------- histograms

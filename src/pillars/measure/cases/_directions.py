@@ -8,7 +8,6 @@ __all__ = ["DIRECTIONS"]
 
 DIRECTIONS = [
     Case("abs", lambda xp, x: xp.abs(x) ** 3, ("apart:3x4",), "along"),
-    Case("std", lambda xp, x: xp.std(x, axis=0, correction=1), ("normal:5x2",), "deviation"),
     Case("pow", lambda xp, x, y: x**y, ("positive:3x1", "normal:4"), "pow_log"),
     Case(
         "vector_norm",
