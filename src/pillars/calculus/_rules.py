@@ -5,8 +5,8 @@ namespace it is differentiable itself, which is how a gradient of a gradient wor
 what it does not want is freed (and, if it is the user's buffer, never copied).
 
 Conventions, where the derivative has none: abs′(0) = 0; a tie in maximum, minimum, max or min is shared evenly, and the
-shares are held fixed in further derivatives; sqrt′(0) = ∞; a norm of zeros, of any order, has gradient 0, and so has the
-standard deviation of equal numbers. What a second derivative makes of the latter is said in
+shares are held fixed in further derivatives; sqrt′(0) = ∞; a norm of zeros, of any order, has gradient 0, and so has
+the standard deviation of equal numbers. What a second derivative makes of the last two is said in
 :mod:`pillars.calculus._rules_directions`. Where a selection (where, clip, maximum, max) has kept a cotangent away, 0·∞
 and 0·NaN count as 0 (see :func:`pillars.calculus._traced_backward.backward`), so that ``where(x > 0, log(x), 0)`` has
 gradient 0 at 0; any other 0·∞ is NaN, for it may stand for any number.
@@ -104,7 +104,7 @@ def _binary(name: str, first: Pull, second: Pull, keeps: str = "", **more: Any) 
 # ---------------------------------------------------------------------------------------------- exponentials and roots
 _unary("exp", lambda xp, g, y, a: g * y, "y")
 _unary("exp2", lambda xp, g, y, a: g * y * math.log(2.0), "y")
-_unary("expm1", lambda xp, g, y, a: g * (y + 1.0), "y")
+_unary("expm1", lambda xp, g, y, a: g * xp.exp(a), "a")
 _unary("log", lambda xp, g, y, a: g / a, "a")
 _unary("log2", lambda xp, g, y, a: g / (a * math.log(2.0)), "a")
 _unary("log10", lambda xp, g, y, a: g / (a * math.log(10.0)), "a")
@@ -118,8 +118,16 @@ _unary("reciprocal", lambda xp, g, y, a: -g * y * y, "y", forward=lambda xp, a: 
 _unary("sin", lambda xp, g, y, a: g * xp.cos(a), "a")
 _unary("cos", lambda xp, g, y, a: -g * xp.sin(a), "a")
 _unary("tan", lambda xp, g, y, a: g * (1.0 + y * y), "y")
-_unary("asin", lambda xp, g, y, a: g / xp.sqrt((1.0 - a) * (1.0 + a)), "a")
-_unary("acos", lambda xp, g, y, a: -g / xp.sqrt((1.0 - a) * (1.0 + a)), "a")
+
+
+def _below_one(xp: Any, a: Any) -> Any:
+    """1 − a², with all digits near 1; for an outer trace near 0 too, where its slope −2a is a difference otherwise."""
+    product = (1.0 - a) * (1.0 + a)
+    return xp.where(xp.abs(a) < 0.5, 1.0 - a * a, product) if hasattr(xp, "apply_rule") else product
+
+
+_unary("asin", lambda xp, g, y, a: g / xp.sqrt(_below_one(xp, a)), "a")
+_unary("acos", lambda xp, g, y, a: -g / xp.sqrt(_below_one(xp, a)), "a")
 _unary("atan", lambda xp, g, y, a: g / (1.0 + a * a), "a")
 _unary("sinh", lambda xp, g, y, a: g * xp.cosh(a), "a")
 _unary("cosh", lambda xp, g, y, a: g * xp.sinh(a), "a")
@@ -130,7 +138,7 @@ _unary(
     "a",
 )
 _unary("acosh", lambda xp, g, y, a: g / (xp.sqrt(a - 1.0) * xp.sqrt(a + 1.0)), "a")
-_unary("atanh", lambda xp, g, y, a: g / ((1.0 - a) * (1.0 + a)), "a")
+_unary("atanh", lambda xp, g, y, a: g / _below_one(xp, a), "a")
 _unary("deg2rad", lambda xp, g, y, a: g * (math.pi / 180.0))
 _unary("rad2deg", lambda xp, g, y, a: g * (180.0 / math.pi))
 
@@ -159,7 +167,7 @@ def _power_base(xp: Any, g: Any, y: Any, a: Any, b: Any) -> Any:
         return g * (2.0 * a) if b == 2 else g * (b * a ** (b - 1)) if b != 0 else xp.zeros_like(y)
     # d/da a⁰ is 0 at a = 0 too, where 0 · 0⁻¹ is NaN
     known = (a != 0) | (b != 0)
-    return g * RULES["along"].forward(
+    return g * RULES["along"].forward(  # type: ignore[misc]
         xp, b, a ** xp.where(known, b - 1, xp.ones_like(y)), known=_plain(xp, known)
     )
 

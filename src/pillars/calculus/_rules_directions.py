@@ -14,12 +14,13 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+from pillars.backends import dtype_kind
 from pillars.backends._registry import backend_of_type
 from pillars.calculus._norms import wide
 from pillars.calculus._rules import RULES, is_complex, rule
 from pillars.calculus._traced import strip
 
-__all__ = ["along", "beside", "internal", "kept"]
+__all__ = ["along", "beside", "internal", "kept", "of_wide"]
 
 
 def internal(name: str, plain: Callable[..., Any]) -> Callable[..., Any]:
@@ -35,6 +36,12 @@ def internal(name: str, plain: Callable[..., Any]) -> Callable[..., Any]:
 def beside(xp: Any, x: Any) -> Any:
     """A plain array in the form that works beside values of `xp`."""
     return xp.constant(x) if hasattr(xp, "apply_rule") else x
+
+
+def of_wide(xp: Any, f: Callable[..., Any], x: Any, **options: Any) -> Any:
+    """A reduction of halves in single precision, rounded once."""
+    y = f(wide(xp, x), **options)
+    return y if dtype_kind(x.dtype) != "half" else xp.astype(xp.asarray(y), x.dtype)
 
 
 def kept(xp: Any, y: Any, shape: tuple[int, ...], axes: tuple[int, ...]) -> Any:
@@ -191,7 +198,7 @@ rule("power_norm", _pull_power_norm, keeps="a", forward=internal("power_norm", _
 def _forward_std(
     xp: Any, x: Any, *, axes: tuple[int, ...], keepdims: bool, shape: tuple[int, ...], correction: float
 ) -> Any:
-    return xp.std(x, axis=axes, correction=correction, keepdims=keepdims)
+    return of_wide(xp, xp.std, x, axis=axes, correction=correction, keepdims=keepdims)
 
 
 def _pull_std(

@@ -7,7 +7,7 @@ from typing import Any
 
 from pillars.calculus._norms import wide
 from pillars.calculus._rules import is_complex, rule
-from pillars.calculus._rules_directions import beside, kept
+from pillars.calculus._rules_directions import beside, kept, of_wide
 from pillars.calculus._traced import strip
 
 __all__ = ["spread"]
@@ -59,7 +59,8 @@ def _pull_extreme(
 def _forward_var(
     xp: Any, x: Any, *, axes: tuple[int, ...], keepdims: bool, shape: tuple[int, ...], correction: float
 ) -> Any:
-    return xp.var(x, axis=axes, correction=correction, keepdims=keepdims)
+    # of halves in single precision: NumPy sums them in their own
+    return of_wide(xp, xp.var, x, axis=axes, correction=correction, keepdims=keepdims)
 
 
 def _pull_var(

@@ -55,7 +55,7 @@ def _power(self: TracedArray, exponent: Any) -> Any:
 
 
 # the operator, which the class has from the table of rules alone
-TracedArray.__pow__ = _power  # type: ignore[method-assign]
+TracedArray.__pow__ = _power
 _pow = FUNCTIONS["pow"]
 
 

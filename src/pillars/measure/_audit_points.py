@@ -29,7 +29,11 @@ def second_order(f: Callable[..., Any], args: Sequence[Any], seed: int) -> Check
     """
     home, host = backend(args[0]), backend("numpy").xp
     rng, places = host.random.default_rng(seed), tuple(range(len(args)))
-    v, w = ([home.asarray(rng.standard_normal(tuple(x.shape))) for x in args] for _ in range(2))
+    v = [home.asarray(rng.standard_normal(tuple(x.shape))) for x in args]
+    # a number among the options may be near the end of its range: a step is a share of it
+    w = [
+        home.asarray(rng.standard_normal(tuple(x.shape)) * (1.0 if x.shape else abs(float(x)))) for x in args
+    ]
 
     def squared(*x: Any) -> Any:
         y = f(*x)
@@ -52,8 +56,8 @@ def second_order(f: Callable[..., Any], args: Sequence[Any], seed: int) -> Check
     rounding = _UNITS * float(host.finfo(host.float64).eps) * max(map(abs, ends)) / _STEP
     scale = max(abs(fourth), abs(second), 1e-300)
     bound = (_SHARE * abs(fourth - second) + rounding) / scale
-    error = abs(found - fourth) / scale
-    return CheckRow(SECOND, error, bound, error <= bound, "along a drawn direction")
+    off = abs(found - fourth) / scale
+    return CheckRow(SECOND, off, bound, off <= bound, "along a drawn direction")
 
 
 def special_points(home: Backend) -> dict[str, list[CheckRow]]:
@@ -77,9 +81,11 @@ def special_point(home: Backend, point: Special) -> CheckRow:
         first, second = (home.to_numpy(one) for one in (grad(f)(x), jacobian(grad(f), x)))
     except Exception as error:
         return CheckRow(POINTS, math.inf, 0.0, False, one_line(error, _LONGEST))
-    error = max(_error(first, point.gradient, whole=True), _error(second, point.hessian, whole=point.whole))
+    off = max(_error(first, point.gradient, whole=True), _error(second, point.hessian, whole=point.whole))
     tolerance = _UNITS * float(host.finfo(host.float64).eps)
-    return CheckRow(POINTS, error, tolerance, error <= tolerance, f"at {host.ravel(host.asarray(point.x)).tolist()}")
+    return CheckRow(
+        POINTS, error, tolerance, error <= tolerance, f"at {host.ravel(host.asarray(point.x)).tolist()}"
+    )
 
 
 def _error(found: Any, truth: Any, *, whole: bool) -> float:

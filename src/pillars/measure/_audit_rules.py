@@ -1,4 +1,4 @@
-"""The audit of the tracing array: both derivatives of every function that it differentiates, by numbers and at edges."""
+"""The audit of the tracing array: both derivatives of all functions, by numbers and at edges."""
 
 from __future__ import annotations
 

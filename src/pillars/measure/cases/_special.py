@@ -1,4 +1,4 @@
-"""Points where formulas lose their way – 0, ties, singular matrices, the ends of the range – and what is right there."""
+"""Points where formulas lose their way (0, ties, singular matrices, the ends of the range), and what is right there."""
 
 from __future__ import annotations
 
@@ -113,8 +113,10 @@ SPECIAL = (
     Special("vector_norm", _norm, [3e-200, 4e-200], [0.6, 0.8], [[1.28e199, -9.6e198], [-9.6e198, 7.2e198]]),
     Special("vector_norm", _norm, TINY, [_ROOT, _ROOT], _none(2), whole=False),
     Special("hypot", _magnitude, TINY, [_ROOT, _ROOT], _none(2), whole=False),
-    Special("hypot", _magnitude, [1.5e308, 1.5e308], [_ROOT, _ROOT], _across(_ROOT / 3e308)),
-    Special("vector_norm", lambda xp, x: _norm(xp, x, 3), [3e-150] * 2, [_THIRD] * 2, _across(_THIRD / 3e-150)),
+    Special("hypot", _magnitude, [1.5e308, 1.5e308], [_ROOT, _ROOT], _across(_ROOT / 1.5e308 / 2.0)),
+    Special(
+        "vector_norm", lambda xp, x: _norm(xp, x, 3), [3e-150] * 2, [_THIRD] * 2, _across(_THIRD / 3e-150)
+    ),
     Special(
         "logaddexp",
         lambda xp, x: xp.logaddexp(x[0], x[1]),
@@ -131,8 +133,16 @@ SPECIAL = (
     ),
     # powers: aᵇ at a = 0, and at b = 0
     Special("pow", lambda xp, x: x[0] ** x[1], [0.0, 2.0], ZEROS, [[2.0, 0.0], [0.0, 0.0]]),
-    Special("pow", lambda xp, x: x[0] ** x[1], [0.0, 1.0], [1.0, 0.0], [[0.0, -math.inf], [-math.inf, 0.0]], False),
-    Special("pow", lambda xp, x: x[0] ** x[1], [2.0, 0.0], [0.0, math.log(2.0)], [[0, 0.5], [0.5, math.log(2.0) ** 2]]),
+    Special(
+        "pow", lambda xp, x: x[0] ** x[1], [0.0, 1.0], [1.0, 0.0], [[0.0, -math.inf], [-math.inf, 0.0]], False
+    ),
+    Special(
+        "pow",
+        lambda xp, x: x[0] ** x[1],
+        [2.0, 0.0],
+        [0.0, math.log(2.0)],
+        [[0, 0.5], [0.5, math.log(2.0) ** 2]],
+    ),
     Special("prod", lambda xp, x: xp.prod(x), ZEROS, ZEROS, [[0.0, 1.0], [1.0, 0.0]]),
     # ties
     Special("sort", lambda xp, x: xp.sum(xp.sort(x) ** 2), [1.0, 1.0], [2.0, 2.0], _twice(2)),
@@ -142,5 +152,11 @@ SPECIAL = (
     _det(np.zeros((2, 2)), [ZEROS, ZEROS]),
     _det(np.arange(9.0).reshape(3, 3), [[-3.0, 6.0, -3.0], [6.0, -12.0, 6.0], [-3.0, 6.0, -3.0]]),
     _det(np.eye(3), np.eye(3).tolist()),
-    Special("slogdet", lambda xp, x: xp.linalg.slogdet(x)[1], np.ones((2, 2)), np.full((2, 2), NO), np.full((2,) * 4, NO)),
+    Special(
+        "slogdet",
+        lambda xp, x: xp.linalg.slogdet(x)[1],
+        np.ones((2, 2)),
+        np.full((2, 2), NO),
+        np.full((2,) * 4, NO),
+    ),
 )
