@@ -13,10 +13,12 @@ import pytest
 
 from contracts._variants import Variant
 from pillars.backends import backend, namespace
-from pillars.calculus import grad, hvp, jacobian, preflight, sgd
+from pillars.calculus import grad, hvp, jacobian, mean_absolute_error, preflight, sgd
 from pillars.calculus._rules import RULES
+from pillars.linalg._projection import inverse_transform
 from pillars.measure._audit_points import special_point
 from pillars.measure.cases import SPECIAL, Special
+from pillars.probability import erf, ndtr
 
 LN2, LN10 = mpmath.log(2), mpmath.log(10)
 EPS, TINY = 2.0**-52, 2.0**-1022
@@ -245,3 +247,24 @@ def test_counts_on_strict_have_single_precision() -> None:
     g = grad(lambda x: namespace(x).max(x))(xp.ones(7, dtype=xp.float32))
     assert g.dtype == xp.float32
     np.testing.assert_array_equal(backend("strict").to_numpy(g), np.full(7, np.float32(1 / 7)))
+
+
+# --------------------------------------------------------------------------------------------------------- operations
+def test_an_exact_prediction_has_no_curvature_to_tell() -> None:
+    t = np.asarray([1.0, 2.0])
+    assert (hvp(lambda p: mean_absolute_error(p, t), t.copy(), np.ones(2)) == 0.0).all()
+    # the square of one is (p − t)²: 2, which the sign at 0 does not know
+    assert np.isnan(hvp(lambda p: mean_absolute_error(p, t[:1]) ** 2, t[:1].copy(), np.ones(1))).all()
+
+
+def test_the_curvature_of_erf_and_the_normal_distribution_at_tiny_numbers() -> None:
+    x = np.asarray([-3e-301, -1e-12, 1e-12, 3e-301])
+    ones = np.ones(4)
+    np.testing.assert_allclose(hvp(lambda x: np.sum(erf(x)), x, ones), -4.0 / np.sqrt(np.pi) * x, rtol=1e-14)
+    np.testing.assert_allclose(hvp(lambda x: np.sum(ndtr(x)), x, ones), -x / np.sqrt(2 * np.pi), rtol=1e-14)
+
+
+def test_a_scale_of_nothing_gives_nothing_back() -> None:
+    scores, mean, components = np.ones((3, 2)), np.zeros(3), np.eye(3)[:2]
+    g = grad(lambda scale: np.sum(inverse_transform(scores, mean, components, scale)))(np.asarray([2.0, 0.0]))
+    np.testing.assert_allclose(g, [-0.75, 0.0])

@@ -65,9 +65,10 @@ def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..
     Comparisons inside `f` give plain arrays: the gradient is that of the branch taken, and what changes in steps
     (floor, round, sign, argmax, a cast to integers) is a constant. Conventions: abs′(0) = 0; ties in maximum, minimum,
     max, min and clip are shared evenly; sqrt′(0) = ∞; norms of zeros, of any order, and standard deviations of equal
-    numbers have gradient 0 (second derivatives there: see :func:`pillars.calculus.hvp`); a branch that where, clip, maximum or max did not take has
-    gradient 0 whatever its slope, so that ``where(x > 0, log(x), 0)`` has gradient 0 at 0 (JAX gives NaN there); any
-    other 0·∞ is NaN. Complex numbers may occur on the way. Gradients of gradients work, in any depth.
+    numbers have gradient 0 (of second derivatives there :func:`pillars.calculus.hvp` tells); a branch that where, clip,
+    maximum or max did not take has gradient 0 whatever its slope, so that ``where(x > 0, log(x), 0)`` has gradient 0 at
+    0 (JAX gives NaN there); any other 0·∞ is NaN. Complex numbers may occur on the way. Gradients of gradients work, in
+    any depth.
 
     References
     ----------

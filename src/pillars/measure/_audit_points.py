@@ -84,7 +84,7 @@ def special_point(home: Backend, point: Special) -> CheckRow:
     off = max(_error(first, point.gradient, whole=True), _error(second, point.hessian, whole=point.whole))
     tolerance = _UNITS * float(host.finfo(host.float64).eps)
     return CheckRow(
-        POINTS, error, tolerance, error <= tolerance, f"at {host.ravel(host.asarray(point.x)).tolist()}"
+        POINTS, off, tolerance, off <= tolerance, f"at {host.ravel(host.asarray(point.x)).tolist()}"
     )
 
 
