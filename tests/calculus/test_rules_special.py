@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import mpmath
 import numpy as np
 import pytest
 from scipy import special
@@ -74,3 +75,30 @@ def test_dtypes_stay() -> None:
     found = grad(lambda x: np.sum(special.expit(x)))(np.ones(2, np.float32))
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, special.expit(1.0) * special.expit(-1.0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("x", [-1e8, -40.0, -5.0, 0.0, 0.7, 24.9, 25.1, 30.0])
+def test_the_normal_tail_keeps_its_digits_in_both_derivatives(x: float) -> None:
+    with mpmath.workdps(60):
+        a = mpmath.mpf(x)
+        if x < -1e3:
+            # φ/Φ far out, by its asymptotic series
+            hazard = -a * (1 + 1 / a**2 - 2 / a**4)
+        else:
+            hazard = 2 * mpmath.npdf(a) / mpmath.erfc(-a / mpmath.sqrt(2))
+        slope, curvature = float(hazard), float(-hazard * (hazard + a))
+    at = np.asarray(x)
+    # exp(−a²/2) rounds to some a² units
+    close = {"rel": 1e-13, "abs": 1e-300}
+    assert float(grad(special.log_ndtr)(at)) == pytest.approx(slope, **close)
+    assert float(grad(grad(special.log_ndtr))(at)) == pytest.approx(curvature, **close)
+
+
+@pytest.mark.parametrize("x", [0.5, 10.0, 24.9, 25.1, 1e4, 1e8])
+def test_the_scaled_error_function_far_out(x: float) -> None:
+    with mpmath.workdps(60):
+        a = mpmath.mpf(x)
+        series = [(-1) ** n * mpmath.fac2(2 * n + 1) / (2 * a * a) ** n for n in range(9)]
+        far = -mpmath.fsum(series) / (mpmath.sqrt(mpmath.pi) * a * a)
+        near = 2 * a * mpmath.erfc(a) * mpmath.exp(a * a) - 2 / mpmath.sqrt(mpmath.pi) if x < 100 else far
+    assert float(grad(special.erfcx)(np.asarray(x))) == pytest.approx(float(near), rel=1e-12)

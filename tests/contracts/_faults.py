@@ -19,6 +19,7 @@ from contracts import (
     oracle,
     parity,
     purity,
+    special_points,
     vmap,
 )
 from pillars.backends import Record
@@ -82,6 +83,15 @@ FAULTS = (
         "numpy",
         _plants.gradient_of_all_or_nothing,
     ),
+    Fault(
+        "special points",
+        "second derivative off",
+        special_points.check,
+        "numpy",
+        _plants.second_derivative_off,
+        everywhere=False,
+    ),
+    Fault("special points", "gradient off", special_points.check, "numpy", _plants.gradient_off),
     Fault("bad inputs", "bare error", bad_inputs.check, "numpy", _plants.bare_error_on_odd_layout),
     Fault("bad inputs", "wrong answer", bad_inputs.check, "numpy", _plants.wrong_for_odd_layout),
     Fault("bad inputs", "warning", bad_inputs.check, "numpy", _plants.warns),

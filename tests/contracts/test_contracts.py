@@ -19,6 +19,7 @@ from contracts import (
     oracle,
     parity,
     purity,
+    special_points,
     vmap,
 )
 from contracts._support import NotApplicable, operations, procedures
@@ -43,6 +44,7 @@ CONTRACTS: list[tuple[str, Any, tuple[str, ...], int]] = [
     ("differences", derivatives.check, derivatives.RUNS_ON, 2),
     ("autodiff", derivatives.check_autodiff, ("numpy",), 2),
     ("complex-step", derivatives.check_complex_step, ("numpy",), 2),
+    ("special-points", special_points.check, special_points.RUNS_ON, 1),
     ("needs", derivatives.check_needs, ("numpy",), 1),
     ("bad-inputs", bad_inputs.check, bad_inputs.RUNS_ON, 1),
     ("mixed", bad_inputs.check_mixed, bad_inputs.RUNS_ON, 1),

@@ -8,6 +8,7 @@ from typing import Any
 from pillars._errors import ShapeError
 from pillars._typing import Array, Number
 from pillars.backends import Call, Draw, dtype_name, namespace, operation, per_entry
+from pillars.calculus._rules_directions import along
 
 __all__ = ["huber", "mean_absolute_error", "mean_squared_error"]
 
@@ -173,7 +174,8 @@ mean_absolute_error.flops(per_entry(3, 6))
 
 @mean_absolute_error.vjp
 def _(g: Any, y: Any, prediction: Any, target: Any, /, *, needs: Any) -> Any:
-    d = namespace(prediction).sign(prediction - target) * (g / math.prod(prediction.shape))
+    xp, difference = namespace(prediction), prediction - target
+    d = along(xp, g / math.prod(prediction.shape), xp.sign(difference), difference != 0)
     return (d if needs.prediction else None), (-d if needs.target else None)
 
 

@@ -4,10 +4,12 @@ A rule is written with the functions of the namespace that it is handed, never o
 namespace it is differentiable itself, which is how a gradient of a gradient works. It says which values it wants kept;
 what it does not want is freed (and, if it is the user's buffer, never copied).
 
-Conventions, where the derivative has none: abs′(0) = 0; a tie in maximum, minimum, max or min is shared evenly;
-sqrt′(0) = ∞; the 2-norm of zeros has gradient 0. Where a selection (where, clip, maximum, max) has kept a cotangent
-away, 0·∞ and 0·NaN count as 0 (see :func:`pillars.calculus._traced_backward.backward`), so that
-``where(x > 0, log(x), 0)`` has gradient 0 at 0; any other 0·∞ is NaN, for it may stand for any number.
+Conventions, where the derivative has none: abs′(0) = 0; a tie in maximum, minimum, max or min is shared evenly, and the
+shares are held fixed in further derivatives; sqrt′(0) = ∞; a norm of zeros, of any order, has gradient 0, and so has
+the standard deviation of equal numbers. What a second derivative makes of the last two is said in
+:mod:`pillars.calculus._rules_directions`. Where a selection (where, clip, maximum, max) has kept a cotangent away, 0·∞
+and 0·NaN count as 0 (see :func:`pillars.calculus._traced_backward.backward`), so that ``where(x > 0, log(x), 0)`` has
+gradient 0 at 0; any other 0·∞ is NaN, for it may stand for any number.
 """
 
 from __future__ import annotations
@@ -110,7 +112,7 @@ def _binary(name: str, first: Pull, second: Pull, keeps: str = "", **more: Any) 
 # ---------------------------------------------------------------------------------------------- exponentials and roots
 _unary("exp", lambda xp, g, y, a: g * y, "y")
 _unary("exp2", lambda xp, g, y, a: g * y * math.log(2.0), "y")
-_unary("expm1", lambda xp, g, y, a: g * (y + 1.0), "y")
+_unary("expm1", lambda xp, g, y, a: g * xp.exp(a), "a")
 _unary("log", lambda xp, g, y, a: g / a, "a")
 _unary("log2", lambda xp, g, y, a: g / (a * math.log(2.0)), "a")
 _unary("log10", lambda xp, g, y, a: g / (a * math.log(10.0)), "a")
@@ -124,8 +126,16 @@ _unary("reciprocal", lambda xp, g, y, a: -g * y * y, "y", forward=lambda xp, a: 
 _unary("sin", lambda xp, g, y, a: g * xp.cos(a), "a")
 _unary("cos", lambda xp, g, y, a: -g * xp.sin(a), "a")
 _unary("tan", lambda xp, g, y, a: g * (1.0 + y * y), "y")
-_unary("asin", lambda xp, g, y, a: g / xp.sqrt((1.0 - a) * (1.0 + a)), "a")
-_unary("acos", lambda xp, g, y, a: -g / xp.sqrt((1.0 - a) * (1.0 + a)), "a")
+
+
+def _below_one(xp: Any, a: Any) -> Any:
+    """1 − a², with all digits near 1; for an outer trace near 0 too, where its slope −2a is a difference otherwise."""
+    product = (1.0 - a) * (1.0 + a)
+    return xp.where(xp.abs(a) < 0.5, 1.0 - a * a, product) if hasattr(xp, "apply_rule") else product
+
+
+_unary("asin", lambda xp, g, y, a: g / xp.sqrt(_below_one(xp, a)), "a")
+_unary("acos", lambda xp, g, y, a: -g / xp.sqrt(_below_one(xp, a)), "a")
 _unary("atan", lambda xp, g, y, a: g / (1.0 + a * a), "a")
 _unary("sinh", lambda xp, g, y, a: g * xp.cosh(a), "a")
 _unary("cosh", lambda xp, g, y, a: g * xp.sinh(a), "a")
@@ -136,23 +146,13 @@ _unary(
     "a",
 )
 _unary("acosh", lambda xp, g, y, a: g / (xp.sqrt(a - 1.0) * xp.sqrt(a + 1.0)), "a")
-_unary("atanh", lambda xp, g, y, a: g / ((1.0 - a) * (1.0 + a)), "a")
+_unary("atanh", lambda xp, g, y, a: g / _below_one(xp, a), "a")
 _unary("deg2rad", lambda xp, g, y, a: g * (math.pi / 180.0))
 _unary("rad2deg", lambda xp, g, y, a: g * (180.0 / math.pi))
 
 # ------------------------------------------------------------------------------------------------------------- signs
 _unary("negative", lambda xp, g, y, a: -g, infix=operator.neg)
 _unary("positive", lambda xp, g, y, a: g, infix=operator.pos)
-
-
-def _pull_abs(xp: Any, g: Any, y: Any, a: Any) -> Any:
-    if not is_complex(a):
-        return g * xp.sign(a)
-    size = xp.abs(a)
-    return g * (xp.conj(a) / xp.where(size == 0, xp.ones_like(size), size))
-
-
-_unary("abs", _pull_abs, "a", infix=operator.abs)
 
 # -------------------------------------------------------------------------------------------------------- arithmetic
 _binary("add", lambda xp, g, y, a, b: g, lambda xp, g, y, a, b: g, infix=operator.add)
@@ -174,18 +174,49 @@ def _power_base(xp: Any, g: Any, y: Any, a: Any, b: Any) -> Any:
     if isinstance(b, (int, float)):
         return g * (2.0 * a) if b == 2 else g * (b * a ** (b - 1)) if b != 0 else xp.zeros_like(y)
     # d/da a⁰ is 0 at a = 0 too, where 0 · 0⁻¹ is NaN
-    slope = b * a ** xp.where(b == 0, xp.ones_like(b), b - 1)
-    return g * xp.where(xp.broadcast_to(b == 0, slope.shape), xp.zeros_like(slope), slope)
+    known = (a != 0) | (b != 0)
+    return g * RULES["along"].forward(  # type: ignore[misc]
+        xp, b, a ** xp.where(known, b - 1, xp.ones_like(y)), known=_plain(xp, known)
+    )
+
+
+def _plain(xp: Any, x: Any) -> Any:
+    """A condition without what a traced namespace wraps it in."""
+    return xp.frozen(x) if hasattr(xp, "frozen") else x
 
 
 def _power_exponent(xp: Any, g: Any, y: Any, a: Any, b: Any) -> Any:
+    if isinstance(a, (int, float)) and a != 0:
+        return g * y * (math.log(a) if a > 0 else math.nan)
     if isinstance(a, (int, float)):
-        return g * y * (math.log(a) if a > 0 else 0.0 if a == 0 else math.nan)
-    # 0ᵇ is 0 for every b > 0, so its slope is 0 where 0 · log 0 is NaN
-    return g * y * xp.log(xp.where(a == 0, xp.ones_like(a), a))
+        # 0ᵇ is 0 for every b > 0, so its slope is 0 where 0 · log 0 is NaN
+        return g * y * xp.where(b > 0, xp.zeros_like(y), -math.inf)
+    return g * RULES["pow_log"].forward(xp, a, b, times=1)  # type: ignore[misc]
 
 
 _binary("pow", _power_base, _power_exponent, "yab", infix=operator.pow)
+
+
+def _forward_pow_log(xp: Any, a: Any, b: Any, *, times: int) -> Any:
+    """aᵇ·(log a)ⁿ, which is 0 at a = 0 for every b > 0."""
+    if hasattr(xp, "apply_rule"):
+        return xp.apply_rule(RULES["pow_log"], (a, b), {"times": times})
+    y = a**b * (xp.log(a) ** times)
+    return xp.where((a == 0) & (b > 0), xp.zeros_like(y), y)
+
+
+def _pow_log_base(xp: Any, g: Any, y: Any, a: Any, b: Any, *, times: int) -> Any:
+    lower = _forward_pow_log(xp, a, b - 1, times=times - 1) if times > 1 else a ** (b - 1)
+    return g * (b * _forward_pow_log(xp, a, b - 1, times=times) + times * lower)
+
+
+_binary(
+    "pow_log",
+    _pow_log_base,
+    lambda xp, g, y, a, b, *, times: g * _forward_pow_log(xp, a, b, times=times + 1),
+    "ab",
+    forward=_forward_pow_log,
+)
 
 
 # ----------------------------------------------------------------------------------------------- two arguments, others
@@ -221,17 +252,19 @@ _binary(
 )
 
 
-def _weight(xp: Any, a: Any, y: Any) -> Any:
-    """exp(a − y), which is 1 where both are the same infinity."""
-    alike = a == y
-    return xp.exp(xp.where(alike, xp.zeros_like(y), a) - xp.where(alike, xp.zeros_like(y), y))
+def _weight(xp: Any, mine: Any, other: Any) -> Any:
+    """eᵐ/(eᵐ + eᵒ), by what has digits left at any distance; 1 where both are the same infinity."""
+    greater, alike = mine > other, (mine == other) & ~xp.isfinite(mine + other)
+    gap = xp.where(greater, other, mine) - xp.where(greater, mine, other)
+    e = xp.exp(xp.where(alike, xp.zeros_like(gap), gap))
+    return xp.where(alike, xp.ones_like(e), xp.where(greater, xp.ones_like(e), e) / (1.0 + e))
 
 
 _binary(
     "logaddexp",
-    lambda xp, g, y, a, b: g * _weight(xp, a, y),
-    lambda xp, g, y, a, b: g * _weight(xp, b, y),
-    "yab",
+    lambda xp, g, y, a, b: g * _weight(xp, a, b),
+    lambda xp, g, y, a, b: g * _weight(xp, b, a),
+    "ab",
 )
 
 
@@ -246,24 +279,6 @@ _binary(
     lambda xp, g, y, a, b: _over_square(xp, g, b, a, b),
     lambda xp, g, y, a, b: _over_square(xp, -g, a, a, b),
     "ab",
-)
-
-
-def _nonzero(xp: Any, y: Any) -> Any:
-    return xp.where(y == 0, xp.ones_like(y), y)
-
-
-_binary(
-    "hypot",
-    lambda xp, g, y, a, b: g * (a / _nonzero(xp, y)),
-    lambda xp, g, y, a, b: g * (b / _nonzero(xp, y)),
-    "yab",
-)
-_binary(
-    "copysign",
-    lambda xp, g, y, a, b: g * (xp.sign(a) * xp.sign(y)),
-    lambda xp, g, y, a, b: xp.zeros_like(y),
-    "ya",
 )
 
 # where's condition decides, and has no derivative: it is an option here

@@ -14,10 +14,9 @@ decomposition. Walter, Lehmann (2018), On evaluating higher-order derivatives of
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-from pillars.calculus._rules import RULES, is_complex, rule
+from pillars.calculus._rules import rule
 from pillars.linalg._eigh import inverse_gaps
 
 __all__: list[str] = []
@@ -73,66 +72,6 @@ def _pull_pinv(xp: Any, g: Any, y: Any, a: Any, *, options: Any) -> Any:
 
 
 rule("pinv", _pull_pinv, keeps="ya", forward=_forward_pinv)
-
-
-# ------------------------------------------------------------------------------------------------------- determinants
-def _unless_unsolved(xp: Any, a: Any, error: Exception) -> Any:
-    """NaN where LAPACK gave up, as the libraries that raise nothing have it; any other error goes on."""
-    if type(error).__name__ != "LinAlgError":
-        raise error
-    return xp.full_like(a, math.nan)
-
-
-def _inverse(xp: Any, a: Any) -> Any:
-    """A⁻¹ for a gradient: NaN of a singular matrix, which has none."""
-    try:
-        return xp.linalg.inv(a)
-    except Exception as error:
-        return _unless_unsolved(xp, a, error)
-
-
-def _cofactors(xp: Any, a: Any) -> Any:
-    """The matrix of cofactors, of singular matrices too: U diag(Π of the other singular values) Vᵀ, times the signs."""
-    try:
-        u, s, vh = xp.linalg.svd(a, full_matrices=False)
-    except Exception as error:
-        return _unless_unsolved(xp, a, error)
-    n = a.shape[-1]
-    # all but one: the products of those before and of those after
-    before, after = [xp.ones_like(s[..., 0])], [xp.ones_like(s[..., 0])]
-    for i in range(n - 1):
-        before.append(before[-1] * s[..., i])
-        after.append(after[-1] * s[..., n - 1 - i])
-    others = xp.stack([x * y for x, y in zip(before, after[::-1], strict=True)], axis=-1)
-    sign = xp.round(xp.linalg.det(u) * xp.linalg.det(vh))
-    return sign[..., None, None] * xp.matmul(u * others[..., None, :], vh)
-
-
-def _pull_cofactors(xp: Any, g: Any, y: Any, a: Any) -> Any:
-    """Of det(A)·A⁻ᵀ: needs the inverse."""
-    inverse = _inverse(xp, a)
-    turned = _t(xp, inverse)
-    inner = xp.sum(g * y, axis=(-2, -1), keepdims=True)
-    return inner * turned - xp.matmul(y, xp.matmul(_t(xp, g), turned))
-
-
-def _pull_det(xp: Any, g: Any, y: Any, a: Any) -> Any:
-    if is_complex(a):
-        return g[..., None, None] * (xp.linalg.det(a)[..., None, None] * _t(xp, _inverse(xp, a)))
-    trace = getattr(xp, "apply_rule", None)
-    found = _cofactors(xp, a) if trace is None else trace(RULES["cofactors"], (a,), {})
-    return g[..., None, None] * found
-
-
-rule("det", _pull_det, keeps="a", forward=lambda xp, a: xp.linalg.det(a))
-rule("cofactors", _pull_cofactors, keeps="ya", forward=_cofactors)
-rule(
-    "slogdet",
-    lambda xp, g, y, a: None if g[1] is None else g[1][..., None, None] * _t(xp, _inverse(xp, a)),
-    keeps="a",
-    forward=lambda xp, a: xp.linalg.slogdet(a),
-    results=2,
-)
 
 
 # ------------------------------------------------------------------------------------------------------ factorisations

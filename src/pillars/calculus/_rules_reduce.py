@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from pillars.calculus._norms import wide
 from pillars.calculus._rules import is_complex, rule
+from pillars.calculus._rules_directions import beside, kept, of_wide
+from pillars.calculus._traced import strip
 
 __all__ = ["spread"]
 
@@ -15,11 +18,6 @@ def spread(xp: Any, g: Any, shape: tuple[int, ...], axes: tuple[int, ...], keepd
     if not keepdims and axes:
         g = xp.reshape(g, tuple(1 if i in axes else n for i, n in enumerate(shape)))
     return xp.broadcast_to(g, shape)
-
-
-def _kept(xp: Any, y: Any, shape: tuple[int, ...], axes: tuple[int, ...]) -> Any:
-    """A reduced array with its reduced axes of length 1: broadcasting does the rest."""
-    return xp.reshape(y, tuple(1 if i in axes else n for i, n in enumerate(shape)))
 
 
 def _number(shape: tuple[int, ...], axes: tuple[int, ...]) -> int:
@@ -43,20 +41,26 @@ def _pull_mean(
     xp: Any, g: Any, y: Any, x: Any, *, axes: tuple[int, ...], keepdims: bool, shape: tuple[int, ...]
 ) -> Any:
     # divided while it is small
-    return spread(xp, g / max(_number(shape, axes), 1), shape, axes, keepdims)
+    share = xp.astype(wide(xp, g) / max(_number(shape, axes), 1), g.dtype)
+    return spread(xp, share, shape, axes, keepdims)
 
 
 def _pull_extreme(
     xp: Any, g: Any, y: Any, x: Any, *, axes: tuple[int, ...], keepdims: bool, shape: tuple[int, ...]
 ) -> Any:
-    attained = xp.astype(x == _kept(xp, y, shape, axes), g.dtype)
-    return attained * (_kept(xp, g, shape, axes) / xp.sum(attained, axis=axes, keepdims=True))
+    attained, base = strip(x == kept(xp, y, shape, axes)), getattr(xp, "base", xp)
+    # counted in integers: a half ends at 65504
+    ties = base.sum(base.astype(attained, base.int64), axis=axes, keepdims=True)
+    g = kept(xp, g, shape, axes)
+    share = wide(xp, g) / beside(xp, base.astype(ties, wide(base, strip(g)).dtype))
+    return beside(xp, base.astype(attained, g.dtype)) * xp.astype(share, g.dtype)
 
 
 def _forward_var(
     xp: Any, x: Any, *, axes: tuple[int, ...], keepdims: bool, shape: tuple[int, ...], correction: float
 ) -> Any:
-    return xp.var(x, axis=axes, correction=correction, keepdims=keepdims)
+    # of halves in single precision: NumPy sums them in their own
+    return of_wide(xp, xp.var, x, axis=axes, correction=correction, keepdims=keepdims)
 
 
 def _pull_var(
@@ -70,23 +74,10 @@ def _pull_var(
     shape: tuple[int, ...],
     correction: float,
 ) -> Any:
-    freedom = _number(shape, axes) - correction
-    scale = _kept(xp, g, shape, axes) * (2.0 / freedom if freedom > 0 else math.nan)
+    freedom, g, x = _number(shape, axes) - correction, wide(xp, g), wide(xp, x)
+    scale = kept(xp, g, shape, axes) * (2.0 / freedom if freedom > 0 else math.nan)
     deviation = x - xp.mean(x, axis=axes, keepdims=True)
     return scale * (xp.conj(deviation) if is_complex(x) else deviation)
-
-
-def _forward_norm(xp: Any, x: Any, *, axes: tuple[int, ...], keepdims: bool, shape: tuple[int, ...]) -> Any:
-    # vector_norm takes several axes, where norm takes two
-    return xp.linalg.vector_norm(x, axis=axes, keepdims=keepdims)
-
-
-def _pull_norm(
-    xp: Any, g: Any, y: Any, x: Any, *, axes: tuple[int, ...], keepdims: bool, shape: tuple[int, ...]
-) -> Any:
-    y = _kept(xp, y, shape, axes)
-    x = xp.conj(x) if is_complex(x) else x
-    return _kept(xp, g, shape, axes) * (x / xp.where(y == 0, xp.ones_like(y), y))
 
 
 def _forward_cumulative(xp: Any, x: Any, *, axis: int) -> Any:
@@ -102,5 +93,4 @@ rule("mean", _pull_mean, forward=_reduction("mean"))
 rule("max", _pull_extreme, keeps="ya", forward=_reduction("max"))
 rule("min", _pull_extreme, keeps="ya", forward=_reduction("min"))
 rule("var", _pull_var, keeps="a", forward=_forward_var)
-rule("vector_norm", _pull_norm, keeps="ya", forward=_forward_norm)
 rule("cumulative_sum", _pull_cumulative, forward=_forward_cumulative)

@@ -25,16 +25,36 @@ def _density(xp: Any, x: Any) -> Any:
     return _NORMAL * xp.exp(-0.5 * x * x)
 
 
+def _erfcx_slope(xp: Any, y: Any, a: Any) -> Any:
+    """2a·erfcx(a) − 2/√π, which cancels where a is large: by its asymptotic series there."""
+    far = a > 25.0
+    x = xp.where(far, a, xp.full_like(a, 25.0))
+    t = 0.5 / (x * x)
+    total = 1.0 - 15.0 * t
+    for odd in (13.0, 11.0, 9.0, 7.0, 5.0, 3.0):
+        total = 1.0 - odd * t * total
+    return xp.where(far, -_ROOT * t * total, 2.0 * a * y - _ROOT)
+
+
+def _hazard(s: Any, xp: Any, y: Any, a: Any) -> Any:
+    """φ(a)/Φ(a), of log Φ = y: of a/√2 by erfcx where both vanish."""
+    low = a < 0.0
+    down = xp.where(low, a, xp.zeros_like(a))
+    tail = math.sqrt(2.0 / math.pi) / s.erfcx(-down / math.sqrt(2.0))
+    up = xp.where(low, xp.zeros_like(a), a)
+    return xp.where(low, tail, _NORMAL * xp.exp(-0.5 * up * up - xp.where(low, xp.zeros_like(y), y)))
+
+
 SPECIAL.update(
     # the error function and the normal distribution
     erf=(lambda s, xp, g, y, a: g * (_ROOT * xp.exp(-a * a)),),
     erfc=(lambda s, xp, g, y, a: -g * (_ROOT * xp.exp(-a * a)),),
-    erfcx=(lambda s, xp, g, y, a: g * (2.0 * a * y - _ROOT),),
+    erfcx=(lambda s, xp, g, y, a: g * _erfcx_slope(xp, y, a),),
     erfinv=(lambda s, xp, g, y, a: g * (xp.exp(y * y) / _ROOT),),
     erfcinv=(lambda s, xp, g, y, a: -g * (xp.exp(y * y) / _ROOT),),
     ndtr=(lambda s, xp, g, y, a: g * _density(xp, a),),
     ndtri=(lambda s, xp, g, y, a: g / _density(xp, y),),
-    log_ndtr=(lambda s, xp, g, y, a: g * (_NORMAL * xp.exp(-0.5 * a * a - y)),),
+    log_ndtr=(lambda s, xp, g, y, a: g * _hazard(s, xp, y, a),),
     # the logistic function, logarithms and entropies
     expit=(lambda s, xp, g, y, a: g * (y * s.expit(-a)),),
     log_expit=(lambda s, xp, g, y, a: g * s.expit(-a),),

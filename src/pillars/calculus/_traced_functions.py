@@ -11,10 +11,12 @@ from collections.abc import Callable
 from typing import Any
 
 from pillars._errors import ShapeError
+from pillars.calculus import _rules_directions  # noqa: F401 - it fills the table
+from pillars.calculus._norms import wide
 from pillars.calculus._rules import RULES
 from pillars.calculus._traced import TracedArray, apply, apply_one, apply_two, strip
 
-__all__ = ["FUNCTIONS", "LINALG", "axes_of", "axis_of", "function", "reduce_by"]
+__all__ = ["FUNCTIONS", "LINALG", "axes_of", "axis_of", "counted", "function", "reduce_by"]
 
 # (space, *args, **options) -> result; at least one argument is traced
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
@@ -73,8 +75,10 @@ def _elementwise_two(name: str) -> Callable[..., Any]:
     return elementwise
 
 
+# primitives with options, which other functions and rules apply
+_INTERNAL = ("where", "along", "pow_log")
 for _name, _rule in RULES.items():
-    if _rule.elementwise and _name != "where":
+    if _rule.elementwise and _name not in _INTERNAL:
         FUNCTIONS[_name] = (_elementwise_one if len(_rule.pulls) == 1 else _elementwise_two)(_name)
 
 
@@ -154,17 +158,23 @@ def _reduction(name: str) -> Callable[..., Any]:
         if dtype is not None:
             x = space.astype(x, dtype)
         if where is not None:
-            x, mask = _counted(space, x, where, 0.0)
+            x, mask = _masked(space, x, where, 0.0)
             if name == "mean":
-                number = space.base.sum(space.base.astype(mask, x.dtype), axis=axis, keepdims=keepdims)
-                return space.sum(x, axis=axis, keepdims=keepdims) / number
+                total = space.sum(wide(space, x), axis=axis, keepdims=keepdims)
+                return space.astype(total / counted(space, mask, axis, keepdims, total.dtype), x.dtype)
         y = reduce_by(rule, x, axis, keepdims)
         return y if initial is None else y + initial
 
     return reduce
 
 
-def _counted(space: Any, x: Any, where: Any, neutral: float) -> tuple[Any, Any]:
+def counted(space: Any, mask: Any, axis: Any, keepdims: bool, dtype: Any) -> Any:
+    """How many the mask lets through: counted in integers, then of a dtype to divide by."""
+    base = space.base
+    return base.astype(base.sum(base.astype(mask, base.int64), axis=axis, keepdims=keepdims), dtype)
+
+
+def _masked(space: Any, x: Any, where: Any, neutral: float) -> tuple[Any, Any]:
     """`x` with what does not count replaced, and the mask."""
     mask = space.base.broadcast_to(space.frozen(where, x), x.shape)
     return space.where(mask, x, neutral), mask
@@ -197,7 +207,7 @@ def _extreme(name: str, other: str, least: float) -> Callable[..., Any]:
         """The largest, or smallest, element; ties share the gradient evenly."""
         space.no_out(out)
         if where is not None:
-            x, _ = _counted(space, x, where, least)
+            x, _ = _masked(space, x, where, least)
         y = reduce_by(rule, x, axis, keepdims)
         return y if initial is None else getattr(space, other)(y, initial)
 
@@ -228,9 +238,26 @@ def var(
 
 
 @function()
-def std(space: Any, x: Any, /, *args: Any, **options: Any) -> Any:
-    """The standard deviation: the root of :func:`var`."""
-    return space.sqrt(space.var(x, *args, **options))
+def std(
+    space: Any,
+    x: Any,
+    /,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+    *,
+    correction: float | None = None,
+) -> Any:
+    """The standard deviation. Of equal numbers its gradient is 0, as a norm's at 0; of one number it is 0 for good."""
+    space.no_out(out)
+    x = x if dtype is None else space.astype(x, dtype)
+    free = ddof if correction is None else correction
+    y = reduce_by(RULES["std"], x, axis, keepdims, correction=free)
+    if y.size == x.size and free < 1:
+        return space.reshape(space.real(x - x), y.shape)
+    return y
 
 
 @function()
@@ -248,7 +275,7 @@ def prod(
     """The product, by halves: right at zeros, and in every order of derivative."""
     space.no_out(out)
     x = x if dtype is None else space.astype(x, dtype)
-    x = x if where is None else _counted(space, x, where, 1.0)[0]
+    x = x if where is None else _masked(space, x, where, 1.0)[0]
     if initial is not None:
         return space.prod(x, axis=axis, keepdims=keepdims) * initial
     shape, axes = x.shape, axes_of(axis, x.ndim)

@@ -10,7 +10,7 @@ import operator
 from typing import Any, NamedTuple
 
 from pillars._errors import CapabilityError, ShapeError
-from pillars.calculus import _rules_matrix  # noqa: F401 - it fills the table
+from pillars.calculus import _rules_determinant, _rules_matrix  # noqa: F401 - they fill the table
 from pillars.calculus._rules import RULES, is_complex
 from pillars.calculus._traced import apply, apply_one, strip
 from pillars.calculus._traced_functions import LINALG, function

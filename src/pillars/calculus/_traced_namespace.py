@@ -25,6 +25,7 @@ from pillars.calculus import (  # noqa: F401 - they fill tables
     _traced_order,
     _traced_pieces,
     _traced_products,
+    _traced_squares,
     _traced_statistics,
 )
 from pillars.calculus._captured import freeze
@@ -224,7 +225,7 @@ class TracedNamespace:
     def _ufunc(self, ufunc: Any) -> Callable[..., Any]:
         name = UFUNC_NAMES.get(ufunc.__name__, ufunc.__name__)
         rule = RULES.get(name)
-        if rule is not None and rule.elementwise and len(rule.pulls) == 1:
+        if rule is not None and rule.elementwise and len(rule.pulls) == 1 and name != "square":
             return lambda x: apply_one(rule, x)
         special = special_rule(ufunc, self.no_rule)
         if special is not None:

@@ -188,7 +188,8 @@ def _spaced(space: Any, start: Any, stop: Any, num: int, endpoint: bool, axis: i
     like = start if type(start) is TracedArray else stop
     steps = max(num - 1 if endpoint else num, 1)
     way = stop - start
-    share = space.base.arange(num, dtype=like.dtype) / steps
+    # counted in float64: a half has no more than 2048 whole numbers in a row
+    share = space.base.astype(space.base.arange(num, dtype=space.base.float64) / steps, like.dtype)
     share = space.base.reshape(share, (-1,) + (1,) * way.ndim)
     y = start + share * way
     y = (

@@ -142,7 +142,7 @@ def vector_norm(
     keepdims: bool = False,
     ord: Any = 2,  # noqa: A002
 ) -> Any:
-    """(Σ|x|ᵖ)^(1/p); at zeros the 2-norm's gradient is 0."""
+    """(Σ|x|ᵖ)^(1/p); at zeros the gradient is 0, of every order."""
     if ord == 2:
         return reduce_by(RULES["vector_norm"], x, axis, keepdims)
     size = space.abs(x)
@@ -154,7 +154,7 @@ def vector_norm(
         return space.constant(space.base.linalg.vector_norm(strip(x), axis=axis, keepdims=keepdims, ord=0))
     if ord == 1:
         return space.sum(size, axis=axis, keepdims=keepdims)
-    return space.sum(size**ord, axis=axis, keepdims=keepdims) ** (1.0 / ord)
+    return reduce_by(RULES["power_norm"], size, axis, keepdims, order=float(ord))
 
 
 @function(linalg=True)

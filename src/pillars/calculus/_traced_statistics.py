@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from pillars._errors import ShapeError
+from pillars.calculus._norms import wide
 from pillars.calculus._rules import RULES, is_complex
 from pillars.calculus._traced import strip
-from pillars.calculus._traced_functions import axes_of, axis_of, function
+from pillars.calculus._traced_functions import axes_of, axis_of, counted, function, reduce_by
 
 __all__: list[str] = []
 
@@ -127,14 +128,9 @@ function("nanmax")(_nan_extreme("max", -float("inf")))
 function("nanmin")(_nan_extreme("min", float("inf")))
 
 
-def _present(space: Any, absent: Any, axis: Any, dtype: Any) -> Any:
-    base = space.base
-    return base.sum(base.astype(~absent, dtype), axis=axis, keepdims=True)
-
-
 def _nan_mean(space: Any, x: Any, axis: Any) -> tuple[Any, Any, Any]:
     filled, absent = _filled(space, x, 0.0)
-    number = _present(space, absent, axis, x.dtype)
+    number = counted(space, ~absent, axis, True, space.real(x).dtype)
     return space.sum(filled, axis=axis, keepdims=True) / number, absent, number
 
 
@@ -149,7 +145,7 @@ def nanmean(
     """The mean of what is not NaN."""
     space.no_out(out)
     x = x if dtype is None else space.astype(x, dtype)
-    return _shaped(space, _nan_mean(space, x, axis)[0], axis, keepdims)
+    return space.astype(_shaped(space, _nan_mean(space, wide(space, x), axis)[0], axis, keepdims), x.dtype)
 
 
 @function()
@@ -168,18 +164,40 @@ def nanvar(
     """The variance of what is not NaN."""
     space.no_out(out)
     x = x if dtype is None else space.astype(x, dtype)
-    mean, absent, number = _nan_mean(space, x, axis)
-    deviation = space.where(absent, 0.0, x - mean)
-    freedom = number - (ddof if correction is None else correction)
-    freedom = space.base.where(freedom > 0, freedom, space.base.full_like(freedom, float("nan")))
+    deviation, freedom = _nan_deviation(space, x, axis, ddof if correction is None else correction)
     square = space.real(deviation * space.conj(deviation))
-    return _shaped(space, space.sum(square, axis=axis, keepdims=True) / freedom, axis, keepdims)
+    y = space.sum(square, axis=axis, keepdims=True) / freedom
+    return space.astype(_shaped(space, y, axis, keepdims), space.real(x).dtype)
+
+
+def _nan_deviation(space: Any, x: Any, axis: Any, correction: float) -> tuple[Any, Any]:
+    """What is not NaN less its mean, 0 elsewhere; and how many such numbers there are, less the correction."""
+    x = wide(space, x)
+    mean, absent, number = _nan_mean(space, x, axis)
+    freedom = number - correction
+    freedom = space.base.where(freedom > 0, freedom, space.base.full_like(freedom, float("nan")))
+    return space.where(absent, 0.0, x - mean), freedom
 
 
 @function()
-def nanstd(space: Any, x: Any, /, *args: Any, **options: Any) -> Any:
-    """The standard deviation of what is not NaN."""
-    return space.sqrt(space.nanvar(x, *args, **options))
+def nanstd(
+    space: Any,
+    x: Any,
+    /,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+    *,
+    correction: float | None = None,
+) -> Any:
+    """The standard deviation of what is not NaN; of equal numbers its gradient is 0."""
+    space.no_out(out)
+    x = x if dtype is None else space.astype(x, dtype)
+    deviation, freedom = _nan_deviation(space, x, axis, ddof if correction is None else correction)
+    size = reduce_by(RULES["vector_norm"], deviation, axis, True)
+    return space.astype(_shaped(space, size / space.base.sqrt(freedom), axis, keepdims), space.real(x).dtype)
 
 
 # -------------------------------------------------------------------------------------------------------- histograms

@@ -262,12 +262,18 @@ def _standard(x: Any, axis: Any, epsilon: Any, *, centred: bool) -> tuple[Any, A
 
     info = xp.finfo(x.dtype)
     limit, small = _SCALES[int(info.bits)]
-    largest = xp.max(xp.abs(x), axis=axes, keepdims=True)
-    scale = xp.where(largest > limit, xp.full_like(largest, small), xp.ones_like(largest))
+
+    def scale_of(largest: Any) -> Any:
+        return xp.where(largest > limit, xp.full_like(largest, small), xp.ones_like(largest))
+
+    scale = scale_of(xp.max(xp.abs(x), axis=axes, keepdims=True))
     z = x * scale
     if centred:
         # first of all one of its own numbers: a constant slice is exactly 0 then, and a far mean costs no digits
         z = z - z[tuple(slice(1) if one in axes else slice(None) for one in range(x.ndim))]
+        # what is squared is the deviation: epsilon is not to vanish beside numbers that are large and alike
+        scale, before = scale_of(xp.max(xp.abs(z), axis=axes, keepdims=True) / scale), scale
+        z = z * (scale / before)
         z = z - mean(z)
     root = xp.sqrt(mean(z * z) + xp.maximum(epsilon * scale * scale, float(info.smallest_normal)))
     return z / root, root / scale

@@ -43,10 +43,13 @@ def _(x: Any, mean: Any, components: Any, scale: Any, /) -> None:
 
 @operation(domain=_scores_and_fit)
 def inverse_transform(scores: Array, mean: Array, components: Array, scale: Array, /) -> Array:
-    """The rows (..., n, d) that have these scores (..., n, k), and nothing beside the components."""
+    """The rows (..., n, d) that have these scores (..., n, k), and nothing beside the components.
+
+    A scale of 0 gives nothing back, and its derivative is that of changes which keep it 0, as pinv's: 0.
+    """
     xp = namespace(scores, components)
     none = scale == 0
-    back = xp.where(none, scale, 1.0 / xp.where(none, xp.ones_like(scale), scale))
+    back = xp.where(none, xp.zeros_like(scale), 1.0 / xp.where(none, xp.ones_like(scale), scale))
     return xp.matmul(scores * back[..., None, :], components) + mean[..., None, :]
 
 

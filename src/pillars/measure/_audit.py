@@ -26,6 +26,7 @@ from pillars.backends import (
 from pillars.calculus import CheckRow
 from pillars.calculus._check_rows import METHODS, check_subject
 from pillars.calculus._subject import LONGEST, Subject
+from pillars.measure._audit_points import SECOND, second_order
 from pillars.measure._audit_rules import GRAD, rule_checks
 from pillars.measure._bench import backend_states
 from pillars.measure._rooms import rooms
@@ -127,8 +128,10 @@ def audit(backends: Sequence[str] | None = None) -> list[AuditRow]:
     -------
     list of AuditRow(operation, backend, method, error, tolerance, ok, note): four rows, one a method, for every
     operation and backend; then three for every function that :func:`pillars.grad` differentiates ("grad.exp"), on the
-    backends whose gradients are its own. All floating arguments and all numbers (temperatures) are differentiated, at
-    inputs from the operation's domain, in float64; on JAX without x64 in float32, which the note says.
+    backends whose gradients are its own. There both have one more, "second_order", the gradient of the gradient against
+    its differences, and functions with points such as 0, ties or singular matrices "special_points": both derivatives
+    there against their closed form, right or NaN. All floating arguments and all numbers (temperatures) are
+    differentiated, at inputs from the operation's domain, in float64; on JAX without x64 in float32, as the note says.
 
     Raises
     ------
@@ -179,6 +182,8 @@ def audit_operation(record: Record, home: Backend) -> list[AuditRow]:
             )
         for row in rows:
             found[row.method].append(row)
+    if not home.differentiates:
+        found[SECOND] = [_second_order(record, home, seed) for seed in range(_DRAWS)]
     return [_worst(record.name, home, method, rows) for method, rows in found.items()]
 
 
@@ -199,8 +204,8 @@ def _worst(name: str, home: Backend, method: str, rows: Sequence[CheckRow]) -> A
     return AuditRow(name, home.name, method, worst.error, worst.tolerance, worst.ok, note)
 
 
-def subject_of(record: Record, home: Backend, seed: int) -> Subject:
-    """The operation at inputs drawn from its domain: floating arrays and numbers are what is differentiated."""
+def _drawn(record: Record, home: Backend, seed: int) -> tuple[list[Any], list[int]]:
+    """A call from the operation's domain, and the places in it of the floating arrays and numbers."""
     call = record.domain(Draw(seed))  # type: ignore[misc]
     values = record.bind(call.args, call.options)
     places = []
@@ -214,6 +219,38 @@ def subject_of(record: Record, home: Backend, seed: int) -> Subject:
         values[parameter.position] = home.asarray(value, dtype=home.default_float if floating else None)
         if floating:
             places.append(parameter.position)
+    return values, places
+
+
+def _second_order(record: Record, home: Backend, seed: int) -> CheckRow:
+    """The second derivative that the rule has, itself differentiated."""
+    if record.name.startswith("random."):
+        return CheckRow(
+            SECOND, math.nan, math.nan, None, "draws are rounded to steps, which no difference sees"
+        )
+    values, places = _drawn(record, home, seed)
+    weights: list[Any] = []
+
+    def total(*leaves: Any) -> Any:
+        given = list(values)
+        for place, leaf in zip(places, leaves, strict=True):
+            given[place] = leaf
+        positional, options = record.split(given)
+        found = [
+            y for y in tree_leaves(record.function(*positional, **options)) if dtype_kind(y.dtype) == "float"
+        ]
+        if not weights:
+            rng = backend("numpy").xp.random.default_rng(seed)
+            weights.extend(home.asarray(rng.uniform(0.5, 1.5, tuple(y.shape))) for y in found)
+        parts = [namespace(y).sum(y * w) for y, w in zip(found, weights, strict=True)]
+        return functools.reduce(lambda a, b: a + b, parts)
+
+    return second_order(total, [values[place] for place in places], seed)
+
+
+def subject_of(record: Record, home: Backend, seed: int) -> Subject:
+    """The operation at inputs drawn from its domain: floating arrays and numbers are what is differentiated."""
+    values, places = _drawn(record, home, seed)
     others = [None if place in places else value for place, value in enumerate(values)]
     constants = {place: value for place, value in enumerate(others) if hasattr(value, "shape")}
 

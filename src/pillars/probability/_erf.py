@@ -84,7 +84,8 @@ def _gaussian(xp: Any, x: Any, scale: float, factor: Any) -> Any:
     off is so small that it enters to first order, through the factor, because beside exp it could underflow.
     """
     steps = 2.0**8 if _is_single(xp, x) else 2.0**20
-    h = xp.floor(x * steps) * (1.0 / steps)
+    # towards 0: |h| ≤ |x|, so that the slope of the rest, (x + h) + (x − h), is right for tiny x too
+    h = xp.trunc(x * steps) * (1.0 / steps)
     leading = h * h * -scale
     rest = (x - h) * (x + h) * scale
     exponent = leading - rest

@@ -16,6 +16,8 @@ __all__ = ["audit_verdict", "failures", "grid_of", "print_audit", "reasons"]
 
 _LEGEND = {
     "autodiff, complex step, central": "the gradient's distance from that method, relative",
+    "second order": "that of the gradient's own gradient",
+    "special points": "both derivatives' distance from a closed form at 0, ties, singular matrices; NaN may stand",
     "taylor": "how far the remainder's order is below 2",
     "-": "does not apply, counted below; each is held against a tolerance of its own (--json, --html)",
 }

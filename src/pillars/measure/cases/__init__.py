@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from pillars.measure.cases._case import Case, draw
 from pillars.measure.cases._complex import COMPLEX
+from pillars.measure.cases._directions import DIRECTIONS
 from pillars.measure.cases._linalg import LINALG
 from pillars.measure.cases._numpy import EINSUM, MASKED, NUMPY, ORDER, SAMPLES
 from pillars.measure.cases._pieces import PIECES
 from pillars.measure.cases._shapes import SHAPES
+from pillars.measure.cases._special import SPECIAL, Special
 from pillars.measure.cases._standard import STANDARD
 
-__all__ = ["CASES", "Case", "draw"]
+__all__ = ["CASES", "SPECIAL", "Case", "Special", "draw"]
 
 CASES: tuple[Case, ...] = (
     *STANDARD,
@@ -26,4 +28,5 @@ CASES: tuple[Case, ...] = (
     *NUMPY,
     *MASKED,
     *EINSUM,
+    *DIRECTIONS,
 )
