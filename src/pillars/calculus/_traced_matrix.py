@@ -144,10 +144,12 @@ def slogdet(space: Any, x: Any, /) -> Any:
 # ------------------------------------------------------------------------------------------------------ factorisations
 @function(linalg=True)
 def cholesky(space: Any, x: Any, /, *, upper: bool = False) -> Any:
-    """The triangular root of a symmetric positive definite matrix."""
+    """The triangular root of a symmetric positive definite matrix, of which one triangle is read."""
     if is_complex(x):
         raise space.no_rule("cholesky of complex matrices")
-    found = apply_one(RULES["cholesky"], x)
+    # NumPy's reads the upper triangle then, the other libraries' the lower one still
+    turned = upper and space.root.name == "numpy"
+    found = apply_one(RULES["cholesky"], space.matrix_transpose(x) if turned else x)
     return space.matrix_transpose(found) if upper else found
 
 
