@@ -43,7 +43,18 @@ class Rule:
     """
 
     __slots__ = (
-        *("elementwise", "forward", "infix", "keep", "keep_y", "name", "pulls", "reach", "results", "variadic"),
+        *(
+            "elementwise",
+            "forward",
+            "infix",
+            "keep",
+            "keep_y",
+            "name",
+            "pulls",
+            "reach",
+            "results",
+            "variadic",
+        ),
     )
 
     def __init__(

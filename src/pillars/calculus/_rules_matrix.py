@@ -1,15 +1,14 @@
 """Derivative rules of factorisations and inverses of real matrices; leading axes are batches.
 
 Equal eigenvalues, or singular values, have no derivatives of their vectors: where such a vector is used the gradient is
-NaN, for what splitting the pair would change cannot be told from it; a singular value of 0 of a matrix that is not square
-counts likewise. What is made of the values alone has its gradient, that of ties shared evenly. cholesky and eigh read one
+NaN, for what splitting the pair would change cannot be told from it; so it is at a singular value of 0 of a matrix that
+is not square. What is made of the values alone has its gradient, ties sharing it evenly. cholesky and eigh read one
 triangle, and that triangle has the gradient.
 
 References
 ----------
 Giles (2008), An extended collection of matrix derivative results. Townsend (2016), Differentiating the singular value
-decomposition. Walter, Lehmann (2018), On evaluating higher-order derivatives of the QR decomposition. Golub, Pereyra
-(1973), The differentiation of pseudo-inverses.
+decomposition.
 """
 
 from __future__ import annotations
@@ -57,22 +56,6 @@ rule(
     keeps="ya",
     forward=lambda xp, a, b: xp.linalg.solve(a, b),
 )
-
-
-def _forward_pinv(xp: Any, a: Any, *, options: Any) -> Any:
-    return xp.linalg.pinv(a, **dict(options))
-
-
-def _pull_pinv(xp: Any, g: Any, y: Any, a: Any, *, options: Any) -> Any:
-    """Golub and Pereyra's derivative, for changes that keep the rank."""
-    yt, gt = _t(xp, y), _t(xp, g)
-    found = -xp.matmul(yt, xp.matmul(g, yt))
-    left = xp.matmul(gt, xp.matmul(y, yt))
-    right = xp.matmul(yt, xp.matmul(y, gt))
-    return found + (left - xp.matmul(a, xp.matmul(y, left))) + (right - xp.matmul(xp.matmul(right, y), a))
-
-
-rule("pinv", _pull_pinv, keeps="ya", forward=_forward_pinv)
 
 
 # ------------------------------------------------------------------------------------------------------- determinants
@@ -152,18 +135,6 @@ def _pull_cholesky(xp: Any, g: Any, y: Any, a: Any) -> Any:
 
 
 rule("cholesky", _pull_cholesky, keeps="y", forward=lambda xp, a: xp.linalg.cholesky(a))
-
-
-def _pull_qr(xp: Any, g: Any, y: Any, a: Any) -> Any:
-    (gq, gr), (q, r) = g, y
-    inner = None if gr is None else xp.matmul(r, _t(xp, gr))
-    inner = inner if gq is None else _minus(xp, inner, xp.matmul(_t(xp, gq), q))
-    copied = xp.tril(inner) + _t(xp, xp.tril(inner, k=-1))
-    total = _plus(gq, xp.matmul(q, copied))
-    return _t(xp, xp.linalg.solve(r, _t(xp, total)))
-
-
-rule("qr", _pull_qr, keeps="y", forward=lambda xp, a: xp.linalg.qr(a, mode="reduced"), results=2)
 
 
 def _forward_eigh(xp: Any, a: Any, *, options: Any) -> Any:

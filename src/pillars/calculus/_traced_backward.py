@@ -178,43 +178,62 @@ def _walk(trace: Trace, seeds: Sequence[tuple[Node, Any]], *, careful: bool) -> 
     for node, g in seeds:
         walk.add(node, g, space)
     heap, nodes, pending = walk.heap, walk.nodes, walk.pending
-    while heap:
-        number = -heapq.heappop(heap)
-        node, g = nodes.pop(number), pending.pop(number)
-        rule = node.rule
-        reached = None if reach is None else reach.below(node)
-        if rule is None:
-            leaves[number] = g
-            continue
-        nested = trace.nested or type(g) is TracedArray
-        xp = space if nested else base
-        kind = type(rule)
-        if kind is Rule:
-            saved = node.saved
-            if nested and space.wraps and rule.results == 1:
-                saved, g = tuple(space.constant(x) for x in saved), space.constant(g)
-            if rule.variadic:
-                _variadic(walk, node, g, xp, saved)
+    rule: Any = None
+    try:
+        while heap:
+            number = -heapq.heappop(heap)
+            node, g = nodes.pop(number), pending.pop(number)
+            rule = node.rule
+            reached = None if reach is None else reach.below(node)
+            if rule is None:
+                leaves[number] = g
                 continue
-            if rule.results > 1:
-                _several(walk, node, g, xp, saved, _reached(reach, number, g))
-                continue
-            for position, (parent, pull) in enumerate(zip(node.parents, rule.pulls, strict=True)):
-                if parent is not None:
-                    d = pull(xp, g, *saved, **node.options)
-                    if reached is not None and reached[position] is not None:
-                        d = xp.where(reached[position] == 0, xp.zeros_like(d), d)
-                    walk.add(parent, space.constant(d) if nested else d, xp)
-        elif kind is Part:
-            walk.add_place(node.parents[0], node.options["place"], g)  # type: ignore[arg-type]
-        else:
-            asked = (_reached(reach, number, g),) if rule.reach else ()
-            found = node.saved(g if type(g) is dict else _array(space, g, nested=nested), *asked)
-            for parent, d in zip(node.parents, found, strict=True):
-                if parent is not None and d is not None:
-                    d = d if hasattr(d, "dtype") else base.asarray(d, dtype=parent.dtype)  # noqa: PLW2901
-                    walk.add(parent, space.constant(d) if nested else d, xp)
+            nested = trace.nested or type(g) is TracedArray
+            xp = space if nested else base
+            kind = type(rule)
+            if kind is Rule:
+                saved = node.saved
+                if nested and space.wraps and rule.results == 1:
+                    saved, g = tuple(space.constant(x) for x in saved), space.constant(g)
+                if rule.variadic:
+                    _variadic(walk, node, g, xp, saved)
+                    continue
+                if rule.results > 1:
+                    _several(walk, node, g, xp, saved, _reached(reach, number, g))
+                    continue
+                for position, (parent, pull) in enumerate(zip(node.parents, rule.pulls, strict=True)):
+                    if parent is not None:
+                        d = pull(xp, g, *saved, **node.options)
+                        if reached is not None and reached[position] is not None:
+                            d = xp.where(reached[position] == 0, xp.zeros_like(d), d)
+                        walk.add(parent, space.constant(d) if nested else d, xp)
+            elif kind is Part:
+                walk.add_place(node.parents[0], node.options["place"], g)  # type: ignore[arg-type]
+            else:
+                _whole(walk, node, g if type(g) is dict else _array(space, g, nested=nested), xp, reach)
+    except Exception as error:
+        if type(error).__name__ != "LinAlgError":
+            raise
+        raise _named(rule, error) from None
     return leaves
+
+
+def _named(rule: Any, error: Exception) -> Exception:
+    """LAPACK's error, with the function and the reason."""
+    return type(error)(
+        f"grad: got a matrix at which {rule.name} cannot be differentiated ({error}), expected one where it has a "
+        "gradient. Look at what that function is given: entries that are not finite, rank, conditioning."
+    ).with_traceback(error.__traceback__)
+
+
+def _whole(walk: _Walk, node: Node, g: Any, xp: Any, reach: _Reach | None) -> None:
+    """An operation with a hand-derived gradient, which gives the cotangents of all its parents."""
+    space = walk.space
+    asked = (_reached(reach, node.number, g),) if node.rule.reach else ()
+    for parent, d in zip(node.parents, node.saved(g, *asked), strict=True):
+        if parent is not None and d is not None:
+            d = d if hasattr(d, "dtype") else space.base.asarray(d, dtype=parent.dtype)  # noqa: PLW2901
+            walk.add(parent, space.constant(d) if xp is space else d, xp)
 
 
 def _reached(reach: _Reach | None, number: int, g: dict[int, Any]) -> dict[int, Any]:

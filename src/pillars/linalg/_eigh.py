@@ -81,8 +81,8 @@ def eigh(a: Array, /, *, repeated: str = "nan") -> Eigh:
 
     References
     ----------
-    Giles (2008), An extended collection of matrix derivative results, 3.1. Magnus (1985), On differentiating eigenvalues
-    and eigenvectors.
+    Giles (2008), An extended collection of matrix derivative results, 3.1. Magnus (1985), On differentiating
+    eigenvalues and eigenvectors.
 
     Examples
     --------
