@@ -345,7 +345,7 @@ def _turned(rows: Any) -> Any:
     return np.asarray([row * np.sign(row[np.argmax(np.abs(row))]) for row in rows])
 
 
-def _eigh(a: Any) -> Any:
+def _eigh(a: Any, *, repeated: str = "nan") -> Any:
     """By LAPACK's other driver, of the lower triangle of the symmetric part."""
     values, vectors = scipy.linalg.eigh((a + a.T) / 2, driver="evr")
     return values, _turned(vectors.T).T
@@ -361,10 +361,10 @@ MATRIX_FUNCTIONS: dict[str, Any] = {
 }
 
 
-def _directional(a: Any, directions: Any, *, f: str) -> Any:
+def _directional(a: Any, direction: Any, others: Any = None, *, f: str) -> Any:
     """The corner of the function of a block triangular matrix (Higham, Relton, 2014, theorem 3.5)."""
     block, d = a, a.shape[0]
-    for k, e in enumerate(directions):
+    for k, e in enumerate([direction, *([] if others is None else others)]):
         upper = np.kron(np.eye(2**k), 0.5 * (e + e.T))
         block = np.block([[block, upper], [np.zeros_like(block), block]])
     return MATRIX_FUNCTIONS[f](block)[:d, -d:]

@@ -1,8 +1,8 @@
 """Divided differences of functions, at nodes that may coincide, and the derivatives of matrix functions that they make.
 
-The k-th derivative of f(A) in symmetric directions E₁ ... Eₖ is, in a basis of eigenvectors, a sum over the orders of the
-directions and over paths of products of their entries, times f[λ_i0, ..., λ_ik]. Its own derivative is the next such, so
-that one operation is its own rule, to any order, and never divides by a gap between eigenvalues.
+The k-th derivative of f(A) in symmetric directions E₁ ... Eₖ is, in a basis of eigenvectors, a sum over the orders of
+the directions and over paths, of products of their entries times f[λ_i0, ..., λ_ik]. Its own derivative is the next
+such: one operation is its own rule, to any order, and never divides by a gap between eigenvalues.
 """
 
 from __future__ import annotations
@@ -128,34 +128,41 @@ def spectrum(a: Any) -> tuple[Any, Any]:
 
 
 def definite(draw: Draw) -> Any:
-    """A positive definite matrix, two of whose eigenvalues may be the same."""
-    d = draw.size(1, 4)
-    basis = namespace(draw.normal(1)).linalg.qr(draw.normal(d, d))[0]
-    values = draw.uniform(0.5, 2.0, d)
-    values[: min(d, 2)] = values[0]
+    """A positive definite matrix, of eigenvalues apart: where they are not, nothing else differentiates the body."""
+    noise = draw.normal(*[draw.size(1, 4)] * 2)
+    xp = namespace(noise)
+    values = 0.3 * xp.cumsum(draw.uniform(0.5, 2.0, noise.shape[0])) + 0.2
+    basis = xp.linalg.qr(noise)[0]
     return (basis * values) @ basis.T
 
 
 def _directions(draw: Draw) -> Call:
     a = definite(draw)
-    return Call.of(a, draw.normal(draw.size(1, 2), *a.shape), f=draw.choice(FUNCTIONS))
+    others = draw.choice((None, draw.normal(1, *a.shape)))
+    return Call.of(a, draw.normal(*a.shape), others, f=draw.choice(FUNCTIONS))
 
 
 @operation(domain=_directions, jax_derivative="jvp")
-def directional(a: Array, directions: Array, /, *, f: str) -> Array:
-    """The k-th derivative of f(a) in the directions (k, ..., d, d), of whose order it does not depend."""
+def directional(a: Array, direction: Array, others: Array | None = None, /, *, f: str) -> Array:
+    """The derivative of f(a) in a direction (..., d, d) and k others (k, ..., d, d): of whose order it does not depend.
+
+    The one is apart from the others for JAX, which must see that the result is linear in it.
+    """
     xp = namespace(a)
     values, vectors = spectrum(a)
     turned = xp.matrix_transpose(vectors)
-    inner = xp.matmul(turned, xp.matmul(0.5 * (directions + xp.matrix_transpose(directions)), vectors))
-    order, (*lead, d, _) = directions.shape[0], a.shape
+    inner = [
+        xp.matmul(turned, xp.matmul(0.5 * (each + xp.matrix_transpose(each)), vectors))
+        for each in (*_parts(others), direction)
+    ]
+    order, (*lead, d, _) = len(inner), a.shape
     differences = _divided(values, f, order)
     total: Any = None
-    for places in permutations(range(order)):
+    for arrangement in permutations(inner):
         product = differences
-        for step, place in enumerate(places):
+        for step, each in enumerate(arrangement):
             shape = (*lead, *[d if axis in (step, step + 1) else 1 for axis in range(order + 1)])
-            product = product * xp.reshape(inner[place, ...], shape)
+            product = product * xp.reshape(each, shape)
         total = product if total is None else total + product
     between = tuple(range(len(lead) + 1, len(lead) + order))
     total = xp.sum(total, axis=between) if between else total
@@ -164,43 +171,52 @@ def directional(a: Array, directions: Array, /, *, f: str) -> Array:
 
 
 @directional.check
-def _(a: Any, directions: Any, /, *, f: str) -> None:
+def _(a: Any, direction: Any, others: Any = None, /, *, f: str) -> None:
     require_function("directional", f)
-    if len(a.shape) < 2 or tuple(directions.shape[1:]) != tuple(a.shape) or directions.shape[0] < 1:
+    shape = tuple(a.shape)
+    further = () if others is None else tuple(others.shape)
+    if len(shape) < 2 or tuple(direction.shape) != shape or further[1:] not in ((), shape):
         raise ShapeError(
-            f"directional: a has shape {tuple(a.shape)} and directions {tuple(directions.shape)}, expected "
-            "(..., d, d) and (k, ..., d, d)."
+            f"directional: a has shape {shape}, direction {tuple(direction.shape)} and others {further}, expected "
+            "(..., d, d), the same, and (k, ..., d, d)."
         )
 
 
 @directional.vjp
-def _(g: Any, y: Any, a: Any, directions: Any, /, *, f: str, needs: Any) -> Any:
-    xp = namespace(a)
-    da = directional(a, _with(directions, None, g), f=f) if needs.a else None
-    if not needs.directions:
-        return da, None
-    parts = [directional(a, _with(directions, i, g), f=f) for i in range(directions.shape[0])]
-    return da, xp.stack(parts)
+def _(g: Any, y: Any, a: Any, direction: Any, others: Any, /, *, f: str, needs: Any) -> Any:
+    parts = _parts(others)
+    da = directional(a, g, _joint(*parts, direction), f=f) if needs.a else None
+    along = directional(a, g, others, f=f) if needs.direction else None
+    if not (parts and needs.others):
+        return da, along, None
+    return da, along, _joint(*[directional(a, g, _with(parts, i, direction), f=f) for i in range(len(parts))])
 
 
 @directional.jvp
-def _(tangents: Any, y: Any, a: Any, directions: Any, /, *, f: str) -> Any:
-    moved = [] if tangents.a is None else [directional(a, _with(directions, None, tangents.a), f=f)]
-    if tangents.directions is not None:
+def _(tangents: Any, y: Any, a: Any, direction: Any, others: Any, /, *, f: str) -> Any:
+    parts, moved = _parts(others), []
+    if tangents.a is not None:
+        moved.append(directional(a, tangents.a, _joint(*parts, direction), f=f))
+    if tangents.direction is not None:
+        moved.append(directional(a, tangents.direction, others, f=f))
+    if tangents.others is not None:
         moved += [
-            directional(a, _with(directions, i, tangents.directions[i, ...]), f=f)
-            for i in range(directions.shape[0])
+            directional(a, tangents.others[i, ...], _with(parts, i, direction), f=f)
+            for i in range(len(parts))
         ]
     return sum(moved[1:], moved[0])
 
 
-def _with(directions: Any, place: int | None, direction: Any) -> Any:
-    """The directions with one more, or with another in that place."""
-    xp = namespace(directions, direction)
-    parts = [directions[i, ...] for i in range(directions.shape[0])]
-    if place is None:
-        return xp.stack([*parts, direction])
-    return xp.stack([*parts[:place], direction, *parts[place + 1 :]])
+def _parts(others: Any) -> list[Any]:
+    return [] if others is None else [others[i, ...] for i in range(others.shape[0])]
+
+
+def _joint(*parts: Any) -> Any:
+    return namespace(*parts).stack(parts)
+
+
+def _with(parts: list[Any], place: int, direction: Any) -> Any:
+    return _joint(*parts[:place], direction, *parts[place + 1 :])
 
 
 def require_function(where: str, f: Any) -> None:
@@ -210,8 +226,8 @@ def require_function(where: str, f: Any) -> None:
 
 
 @directional.flops
-def _(a: Any, directions: Any, /, *, f: str) -> Flops:
+def _(a: Any, direction: Any, others: Any = None, /, *, f: str) -> Flops:
     """Eigenvectors, and the products."""
-    order, d = directions.shape[0], a.shape[-1]
+    order, d = 1 + len(_parts(others)), a.shape[-1]
     cubes = prod(a.shape[:-2]) * d**3
     return Flops((13 + 4 * order) * cubes, (13 + 8 * order) * cubes)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from pillars._errors import ShapeError, shown
 from pillars._typing import Array
 from pillars.backends import Call, Draw, Flops, namespace, operation
-from pillars.linalg._repeated import inverse_gaps, shared, used_along
+from pillars.linalg._repeated import inverse_gaps, places, shared, used_along
 
 __all__ = ["Eigh", "eigh", "leading_eigh", "signed"]
 
@@ -150,8 +150,8 @@ def _pulled(g: Any, y: Any, whole: Any, used: Any) -> Any:
         gv = xp.concat([xp.zeros_like(v[..., : d - k]), gv], axis=-1)
         gl = xp.concat([xp.zeros_like(values[..., : d - k]), gl], axis=-1)
     vt = xp.matrix_transpose(v)
-    eye = xp.eye(d, dtype=v.dtype, device=v.device)
-    inner = inverse_gaps(values, used) * xp.matmul(vt, gv) + eye * shared(values, gl)[..., None, :]
+    along = xp.zeros_like(v) + shared(values, gl)[..., None, :]
+    inner = inverse_gaps(values, used) * xp.matmul(vt, gv) + xp.tril(xp.triu(along))
     found = xp.matmul(v, xp.matmul(inner, vt))
     return 0.5 * (found + xp.matrix_transpose(found))
 
@@ -197,10 +197,10 @@ def _(a: Any, /, *, k: int) -> Any:
 
 @leading_eigh.vjp
 def _(g: Any, y: Any, a: Any, /, *, k: int, needs: Any, residuals: Any, reached: Any = None) -> Any:
-    xp = namespace(a)
+    xp = namespace(y.eigenvalues)
     d = a.shape[-1]
     kept = True if reached is None else used_along(reached.eigenvectors, -2)
-    last = xp.arange(d, device=a.device) >= d - k
+    last = places(residuals.eigenvalues) > d - k
     if kept is True:
         used = last
     elif kept is False:
@@ -214,4 +214,4 @@ def _(g: Any, y: Any, a: Any, /, *, k: int, needs: Any, residuals: Any, reached:
 def _(tangents: Any, y: Any, a: Any, /, *, k: int) -> Any:
     whole = eigh(a)
     d = a.shape[-1]
-    return _pushed(tangents.a, y, whole, used=namespace(a).arange(d, device=a.device) >= d - k)
+    return _pushed(tangents.a, y, whole, used=places(whole.eigenvalues) > d - k)

@@ -44,8 +44,8 @@ def sqrtm(a: Array, /) -> Array:
 
     Returns
     -------
-    array like `a`, symmetric. An eigenvalue that is below 0 by more than rounding has no real root: NaN. One of 0 has a root,
-    and an infinite slope: the gradient is NaN.
+    array like `a`, symmetric. An eigenvalue that is below 0 by more than rounding has no real root: NaN. One
+    of 0 has a root, and an infinite slope: the gradient is NaN.
 
     Raises
     ------
@@ -53,14 +53,15 @@ def sqrtm(a: Array, /) -> Array:
 
     Notes
     -----
-    About 15·d³ operations; errors of some eps·max √λ, and of √eps of that where λ is 0. The gradient is right where eigenvalues are equal too, in any order: entries of
-    Vᵀ ā V are those of Vᵀ ȳ V times (f(λᵢ) − f(λⱼ))/(λᵢ − λⱼ), which is f′ where the two are equal; the k-th order takes
-    about d^(k + 1) numbers of memory.
+    About 15·d³ operations; errors of some eps·max √λ, and of √eps of that where λ is 0.
+
+    The gradient is right where eigenvalues are equal too, in any order: the entries of Vᵀ ā V are those of Vᵀ ȳ V times
+    (f(λᵢ) − f(λⱼ))/(λᵢ − λⱼ), which is f′ where the two are equal. The k-th order takes d^(k + 1) numbers of memory.
 
     References
     ----------
-    Higham (2008), Functions of Matrices, chapter 6. Daleckii, Krein (1965), Integration and differentiation of functions
-    of Hermitian operators.
+    Higham (2008), Functions of Matrices, chapter 6. Daleckii, Krein (1965), Integration and differentiation of
+    functions of Hermitian operators.
 
     Examples
     --------
@@ -91,14 +92,15 @@ def inv_sqrtm(a: Array, /) -> Array:
 
     Notes
     -----
-    About 15·d³ operations; errors of some eps·√(λ₁/λ_d) of the result. The gradient is right where eigenvalues are equal too, in any order: entries of
-    Vᵀ ā V are those of Vᵀ ȳ V times (f(λᵢ) − f(λⱼ))/(λᵢ − λⱼ), which is f′ where the two are equal; the k-th order takes
-    about d^(k + 1) numbers of memory.
+    About 15·d³ operations; errors of some eps·√(λ₁/λ_d) of the result.
+
+    The gradient is right where eigenvalues are equal too, in any order: the entries of Vᵀ ā V are those of Vᵀ ȳ V times
+    (f(λᵢ) − f(λⱼ))/(λᵢ − λⱼ), which is f′ where the two are equal. The k-th order takes d^(k + 1) numbers of memory.
 
     References
     ----------
-    Higham (2008), Functions of Matrices, chapter 6. Daleckii, Krein (1965), Integration and differentiation of functions
-    of Hermitian operators.
+    Higham (2008), Functions of Matrices, chapter 6. Daleckii, Krein (1965), Integration and differentiation of
+    functions of Hermitian operators.
 
     Examples
     --------
@@ -128,14 +130,15 @@ def expm(a: Array, /) -> Array:
 
     Notes
     -----
-    About 15·d³ operations; errors of some eps·(1 + max |λ|)·exp(max λ). The gradient is right where eigenvalues are equal too, in any order: entries of
-    Vᵀ ā V are those of Vᵀ ȳ V times (f(λᵢ) − f(λⱼ))/(λᵢ − λⱼ), which is f′ where the two are equal; the k-th order takes
-    about d^(k + 1) numbers of memory.
+    About 15·d³ operations; errors of some eps·(1 + max |λ|)·exp(max λ).
+
+    The gradient is right where eigenvalues are equal too, in any order: the entries of Vᵀ ā V are those of Vᵀ ȳ V times
+    (f(λᵢ) − f(λⱼ))/(λᵢ − λⱼ), which is f′ where the two are equal. The k-th order takes d^(k + 1) numbers of memory.
 
     References
     ----------
-    Higham (2008), Functions of Matrices, chapter 10. Daleckii, Krein (1965), Integration and differentiation of functions
-    of Hermitian operators.
+    Higham (2008), Functions of Matrices, chapter 10. Daleckii, Krein (1965), Integration and differentiation of
+    functions of Hermitian operators.
 
     Examples
     --------
@@ -166,14 +169,15 @@ def logm(a: Array, /) -> Array:
 
     Notes
     -----
-    About 15·d³ operations; errors of some eps·λ₁/λ_d. The gradient is right where eigenvalues are equal too, in any order: entries of
-    Vᵀ ā V are those of Vᵀ ȳ V times (f(λᵢ) − f(λⱼ))/(λᵢ − λⱼ), which is f′ where the two are equal; the k-th order takes
-    about d^(k + 1) numbers of memory.
+    About 15·d³ operations; errors of some eps·λ₁/λ_d.
+
+    The gradient is right where eigenvalues are equal too, in any order: the entries of Vᵀ ā V are those of Vᵀ ȳ V times
+    (f(λᵢ) − f(λⱼ))/(λᵢ − λⱼ), which is f′ where the two are equal. The k-th order takes d^(k + 1) numbers of memory.
 
     References
     ----------
-    Higham (2008), Functions of Matrices, chapter 11. Daleckii, Krein (1965), Integration and differentiation of functions
-    of Hermitian operators.
+    Higham (2008), Functions of Matrices, chapter 11. Daleckii, Krein (1965), Integration and differentiation of
+    functions of Hermitian operators.
 
     Examples
     --------
@@ -230,12 +234,12 @@ def _(a: Any, /, *, f: str) -> None:
 
 @matrix_function.vjp
 def _(g: Any, y: Any, a: Any, /, *, f: str, needs: Any) -> Any:
-    return directional(a, g[None, ...], f=f)
+    return directional(a, g, f=f)
 
 
 @matrix_function.jvp
 def _(tangents: Any, y: Any, a: Any, /, *, f: str) -> Any:
-    return directional(a, tangents.a[None, ...], f=f)
+    return directional(a, tangents.a, f=f)
 
 
 @matrix_function.check_values
@@ -276,8 +280,8 @@ def _derived(function: Any, f: str) -> None:
     function.check(lambda a, /: _square(where, a))
     function.check_values(lambda a, /: _finite(where, a))
     function.flops(_cubes)
-    function.vjp(lambda g, y, a, /, *, needs: directional(a, g[None, ...], f=f))
-    function.jvp(lambda tangents, y, a, /: directional(a, tangents.a[None, ...], f=f))
+    function.vjp(lambda g, y, a, /, *, needs: directional(a, g, f=f))
+    function.jvp(lambda tangents, y, a, /: directional(a, tangents.a, f=f))
 
 
 _derived(sqrtm, "sqrt")

@@ -10,7 +10,7 @@ from typing import Any
 
 from pillars.backends import namespace
 
-__all__ = ["inverse_gaps", "rounding", "shared", "used_along"]
+__all__ = ["inverse_gaps", "places", "rounding", "shared", "used_along"]
 
 
 def rounding(dtype: Any, size: int, xp: Any) -> float:
@@ -18,9 +18,16 @@ def rounding(dtype: Any, size: int, xp: Any) -> float:
     return float(xp.finfo(dtype).eps) * (size + 10.0 * float(size) ** 0.5)
 
 
-def _eye(values: Any) -> Any:
+def _eye(gaps: Any) -> Any:
+    xp = namespace(gaps)
+    ones = xp.ones_like(gaps)
+    return xp.tril(ones) + xp.triu(ones) == 2
+
+
+def places(values: Any) -> Any:
+    """1, 2, ... along the last axis, where the values are: what is traced on a device has none to ask for."""
     xp = namespace(values)
-    return xp.eye(values.shape[-1], dtype=values.dtype, device=values.device) == 1
+    return xp.sum(xp.tril(xp.ones_like(values)[..., None, :] + xp.zeros_like(values)[..., :, None]), axis=-1)
 
 
 def inverse_gaps(values: Any, used: Any = True, *, size: int | None = None) -> Any:
@@ -36,7 +43,7 @@ def inverse_gaps(values: Any, used: Any = True, *, size: int | None = None) -> A
     inverse = xp.where(equal, xp.zeros_like(gaps), 1.0 / xp.where(equal, xp.ones_like(gaps), gaps))
     if used is False:
         return inverse
-    unknown = equal & ~_eye(values)
+    unknown = equal & ~_eye(gaps)
     if used is not True:
         unknown = unknown & (used[..., None, :] | used[..., :, None])
     return xp.where(unknown, xp.full_like(inverse, xp.nan), inverse)
@@ -51,7 +58,7 @@ def shared(values: Any, g: Any, *, size: int | None = None) -> Any:
     top, side = values[..., None, :], values[..., :, None]
     near = rounding(values.dtype, size or values.shape[-1], xp)
     own = xp.abs(top) + xp.abs(side)
-    ties = (xp.abs(top - side) <= (0.5 * near) * own) | _eye(values)
+    ties = (xp.abs(top - side) <= (0.5 * near) * own) | _eye(own)
     spread = g[..., None, :] + xp.zeros_like(own)
     total = xp.sum(xp.where(ties, spread, xp.zeros_like(spread)), axis=-1)
     return total / xp.sum(xp.where(ties, xp.ones_like(own), xp.zeros_like(own)), axis=-1)

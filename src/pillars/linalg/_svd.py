@@ -9,7 +9,7 @@ from pillars._typing import Array
 from pillars.backends import Call, Draw, backend, dtype_name, namespace, operation, procedure, summed
 from pillars.linalg._eigh import signed
 from pillars.linalg._inputs import finite_rows, matrix, rank, widened
-from pillars.linalg._repeated import inverse_gaps, rounding, shared, used_along
+from pillars.linalg._repeated import inverse_gaps, places, rounding, shared, used_along
 from pillars.random import as_key, normal
 
 __all__ = ["SVD", "RightSingular", "leading_svd", "projected_svd", "randomized_svd", "right_singular"]
@@ -152,7 +152,7 @@ def _(g: Any, y: Any, x: Any, /, *, k: int, needs: Any, residuals: Any, reached:
     xp, r = namespace(x), min(x.shape)
     used = True if reached is None else used_along(reached.vh, -1)
     if used is True:
-        used = xp.arange(r, device=x.device) < k
+        used = places(residuals.s) <= k
     elif used is not False:
         used = xp.concat([used, *([xp.zeros_like(used[:1])] * (r - k))])
     gvh = g.vh if k == r else xp.concat([g.vh, xp.zeros_like(residuals.vh[k:, :])])
@@ -162,7 +162,7 @@ def _(g: Any, y: Any, x: Any, /, *, k: int, needs: Any, residuals: Any, reached:
 @leading_right.jvp
 def _(tangents: Any, y: Any, x: Any, /, *, k: int) -> Any:
     whole = right_singular(x)
-    found = _pushed(tangents.x, whole, x, namespace(x).arange(min(x.shape), device=x.device) < k)
+    found = _pushed(tangents.x, whole, x, places(whole.s) <= k)
     return RightSingular(found.s, found.vh[:k, :])
 
 
