@@ -72,7 +72,8 @@ def _pull_eig(xp: Any, g: Any, y: Any, a: Any, *, reached: Any) -> Any:
     least = namespace(plain).linalg.svd(plain, full_matrices=False)[1][..., -1]
     coincide = (least <= rounding(least.dtype, values.shape[-1], xp))[..., None, None]
     basis = xp.where(coincide, eye, turned)
-    return xp.where(coincide, xp.full_like(basis, math.nan), xp.linalg.solve(basis, xp.matmul(inner, turned)))
+    found = xp.linalg.solve(basis, xp.matmul(inner, turned))
+    return found * xp.where(coincide, xp.full_like(found, math.nan), xp.ones_like(found))
 
 
 rule("eig", _pull_eig, keeps="yr", forward=lambda xp, a: xp.linalg.eig(a), results=2)

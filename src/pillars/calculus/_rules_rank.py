@@ -137,7 +137,8 @@ def _pull_dependent(xp: Any, gq: Any, gr: Any, q: Any, r: Any, dependent: Any, r
     total = gq + xp.matmul(first, _copied(xp, inner))
     solved = xp.linalg.solve(r * rows * columns + eye * (1.0 - columns), _t(xp, total))
     found = _t(xp, solved) * columns + xp.matmul(first, g_beside) + rest
-    return xp.where(unknown, xp.full_like(found, math.nan), found)
+    # a factor, so that the derivative of this is NaN too
+    return found * xp.where(unknown, xp.full_like(found, math.nan), xp.ones_like(found))
 
 
 rule("qr", _pull_qr, keeps="yr", forward=lambda xp, a: xp.linalg.qr(a, mode="reduced"), results=2)

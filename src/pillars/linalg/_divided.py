@@ -16,11 +16,11 @@ from pillars._typing import Array
 from pillars.backends import Call, Draw, Flops, namespace, operation
 from pillars.linalg._repeated import rounding
 
-__all__ = ["FUNCTIONS", "definite", "directional", "require_function", "spectral", "spectrum"]
+__all__ = ["FUNCTIONS", "POSITIVE", "definite", "directional", "require_function", "spectral", "spectrum"]
 
 _POWERS = {"sqrt": 0.5, "inv_sqrt": -0.5}
 # of positive numbers: nodes are near where they are within a factor
-_POSITIVE = (*_POWERS, "log")
+POSITIVE = (*_POWERS, "log")
 FUNCTIONS = ("sqrt", "inv_sqrt", "log", "exp", "sin", "cos")
 _NEAR = 0.25
 
@@ -28,7 +28,7 @@ _NEAR = 0.25
 def spectral(values: Any, f: str) -> Any:
     """The function of eigenvalues; NaN where it has no real and finite value."""
     xp = namespace(values)
-    if f not in _POSITIVE:
+    if f not in POSITIVE:
         return getattr(xp, f)(values)
     nan = xp.full_like(values, xp.nan)
     if f == "sqrt":
@@ -75,7 +75,7 @@ def _near(nodes: list[Any], f: str, terms: int) -> Any:
     xp = namespace(nodes[0])
     order = len(nodes) - 1
     c = 0.5 * (nodes[0] + nodes[-1])
-    unit = c if f in _POSITIVE else xp.ones_like(c)
+    unit = c if f in POSITIVE else xp.ones_like(c)
     offsets = [(x - c) / unit for x in nodes]
     sums = [xp.ones_like(c) for _ in offsets]
     total = xp.zeros_like(c)
@@ -113,18 +113,19 @@ def _joined(nodes: list[Any], low: Any, high: Any, f: str, terms: int) -> Any:
     xp = namespace(low)
     first, last = nodes[0], nodes[-1]
     gap = last - first
-    close = gap <= (_NEAR * (first + last) if f in _POSITIVE else xp.ones_like(gap))
+    close = gap <= (_NEAR * (first + last) if f in POSITIVE else xp.ones_like(gap))
     quotient = (high - low) / xp.where(close, xp.ones_like(gap), gap)
     return xp.where(close, _near(nodes, f, terms), quotient)
 
 
-def spectrum(a: Any) -> tuple[Any, Any]:
-    """Eigenvalues and eigenvectors of the symmetric part; NaN of what is not finite."""
+def spectrum(a: Any) -> tuple[Any, Any, Any]:
+    """Eigenvalues and eigenvectors of the symmetric part, and where it is finite: elsewhere they are those of zeros."""
     xp = namespace(a)
     a = 0.5 * a + 0.5 * xp.matrix_transpose(a)
     fine = xp.all(xp.isfinite(a), axis=(-2, -1), keepdims=True)
+    # XLA makes numbers of exp(NaN) where it folds constants: NaN is put in at the end
     values, vectors = xp.linalg.eigh(xp.where(fine, a, xp.zeros_like(a)))
-    return xp.where(fine[..., 0], values, xp.full_like(values, xp.nan)), vectors
+    return values, vectors, fine
 
 
 def definite(draw: Draw) -> Any:
@@ -149,7 +150,7 @@ def directional(a: Array, direction: Array, others: Array | None = None, /, *, f
     The one is apart from the others for JAX, which must see that the result is linear in it.
     """
     xp = namespace(a)
-    values, vectors = spectrum(a)
+    values, vectors, fine = spectrum(a)
     turned = xp.matrix_transpose(vectors)
     inner = [
         xp.matmul(turned, xp.matmul(0.5 * (each + xp.matrix_transpose(each)), vectors))
@@ -167,7 +168,7 @@ def directional(a: Array, direction: Array, others: Array | None = None, /, *, f
     between = tuple(range(len(lead) + 1, len(lead) + order))
     total = xp.sum(total, axis=between) if between else total
     found = xp.matmul(vectors, xp.matmul(total, turned))
-    return 0.5 * (found + xp.matrix_transpose(found))
+    return xp.where(fine, 0.5 * (found + xp.matrix_transpose(found)), xp.full_like(found, xp.nan))
 
 
 @directional.check

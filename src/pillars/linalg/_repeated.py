@@ -6,6 +6,7 @@ splits the subspace, no basis tells: sums of projections do not turn, V f(Λ) V�
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from pillars.backends import namespace
@@ -15,7 +16,8 @@ __all__ = ["inverse_gaps", "places", "rounding", "shared", "used_along"]
 
 def rounding(dtype: Any, size: int, xp: Any) -> float:
     """How far apart LAPACK returns equal values of a matrix of that size, over the largest: a bound seen, and d·eps."""
-    return float(xp.finfo(dtype).eps) * (size + 10.0 * float(size) ** 0.5)
+    eps = float(xp.finfo(dtype).eps)
+    return eps * (size + 10.0 * math.sqrt(size))
 
 
 def _eye(gaps: Any) -> Any:
