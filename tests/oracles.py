@@ -371,10 +371,29 @@ def _turned(rows: Any) -> Any:
     return np.asarray([row * np.sign(row[np.argmax(np.abs(row))]) for row in rows])
 
 
-def _eigh(a: Any) -> Any:
+def _eigh(a: Any, *, repeated: str = "nan") -> Any:
     """By LAPACK's other driver, of the lower triangle of the symmetric part."""
     values, vectors = scipy.linalg.eigh((a + a.T) / 2, driver="evr")
     return values, _turned(vectors.T).T
+
+
+MATRIX_FUNCTIONS: dict[str, Any] = {
+    "sqrt": scipy.linalg.sqrtm,
+    "inv_sqrt": lambda a: np.linalg.inv(scipy.linalg.sqrtm(a)),
+    "log": scipy.linalg.logm,
+    "exp": scipy.linalg.expm,
+    "sin": scipy.linalg.sinm,
+    "cos": scipy.linalg.cosm,
+}
+
+
+def _directional(a: Any, direction: Any, others: Any = None, *, f: str) -> Any:
+    """The corner of the function of a block triangular matrix (Higham, Relton, 2014, theorem 3.5)."""
+    block, d = a, a.shape[0]
+    for k, e in enumerate([direction, *([] if others is None else others)]):
+        upper = np.kron(np.eye(2**k), 0.5 * (e + e.T))
+        block = np.block([[block, upper], [np.zeros_like(block), block]])
+    return MATRIX_FUNCTIONS[f](block)[:d, -d:]
 
 
 def _right_singular(x: Any) -> Any:
@@ -445,7 +464,14 @@ ORACLES: dict[str, Callable[..., Any]] = {
     "random.fold_in": _fold_in,
     "random.permute": _permute,
     "random.split": _split,
+    "linalg.directional": _directional,
     "linalg.eigh": _eigh,
+    "linalg.expm": scipy.linalg.expm,
+    "linalg.inv_sqrtm": lambda a: np.linalg.inv(scipy.linalg.sqrtm(a)),
+    "linalg.leading_eigh": lambda a, *, k: tuple(part[..., -k:] for part in _eigh(a)),
+    "linalg.leading_right": lambda x, *, k: (_right_singular(x)[1], _right_singular(x)[2][:k]),
+    "linalg.logm": scipy.linalg.logm,
+    "linalg.matrix_function": lambda a, *, f: MATRIX_FUNCTIONS[f](a),
     "linalg.mean_covariance": lambda x: (
         x.mean(axis=0),
         np.cov(x, rowvar=False).reshape(x.shape[1], x.shape[1]),
@@ -454,6 +480,7 @@ ORACLES: dict[str, Callable[..., Any]] = {
         np.einsum("...nk,...k,...kd->...nd", scores, 1 / scale, components) + mean[..., None, :]
     ),
     "linalg.projected_svd": _projected_svd,
+    "linalg.sqrtm": scipy.linalg.sqrtm,
     "linalg.right_singular": lambda x: _right_singular(x)[1:],
     "linalg.transform": lambda x, mean, components, scale: np.einsum(
         "...nd,...kd,...k->...nk", x - mean[..., None, :], components, scale

@@ -11,6 +11,7 @@ from sklearn.decomposition import PCA
 import pillars
 from contracts._variants import Variant
 from pillars import DTypeError, ShapeError
+from pillars.backends import namespace
 from pillars.linalg import PrincipalComponents, pca
 
 SOLVERS = ("covariance", "full", "randomized")
@@ -174,6 +175,29 @@ def test_gradients_agree_on_every_backend(solver: str) -> None:
     ours = np.asarray(jax.grad(total)(jax.numpy.asarray(x)))
     size = float(np.abs(grad(total)(x)).max())
     np.testing.assert_allclose(ours, grad(total)(x), atol=100 * bound(ours.dtype) * size)
+
+
+@pytest.mark.parametrize("solver", ["covariance", "full"])
+def test_what_does_not_vary_leaves_the_gradient_of_the_others(solver: str, variant: Variant) -> None:
+    """Five rows of eight columns: four directions are repeated, without any variance."""
+    from pillars.calculus import grad
+
+    x = rows(3, 5, 8)
+
+    def loadings(x: Any, k: int, at: int) -> Any:
+        return namespace(x).sum(pca(x, k, solver=solver).components[at, :] ** 3)
+
+    found = variant.to_numpy(variant.compiled(grad(lambda x: loadings(x, 2, 0)))(variant.asarray(x)))
+    expected = np.zeros_like(x)
+    for at in np.ndindex(x.shape):
+        step = np.zeros_like(x)
+        step[at] = 1e-5
+        ends = [np.sum(pca(x + s * step, 2, solver=solver).components[0] ** 3) for s in (1.0, -1.0)]
+        expected[at] = (ends[0] - ends[1]) / 2e-5
+    near = max(1e-8, 1e4 * bound(found.dtype)) * float(np.abs(expected).max())
+    np.testing.assert_allclose(found, expected, atol=near)
+    last = variant.compiled(grad(lambda x: loadings(x, 5, 4)))(variant.asarray(x))
+    assert np.all(np.isnan(variant.to_numpy(last)))
 
 
 def test_rows_that_are_not_finite_are_named() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from functools import partial
 from math import prod
@@ -18,7 +19,7 @@ from pillars.backends._registry import adapter_of_type
 from pillars.backends._run import narrow
 from pillars.backends._tree import tree_leaves, tree_map
 
-__all__ = ["by_kernel", "forward_and_pullback"]
+__all__ = ["asks_what_is_reached", "by_kernel", "forward_and_pullback"]
 
 
 def forward_and_pullback(
@@ -35,7 +36,7 @@ def forward_and_pullback(
     Returns
     -------
     (y, pullback): ``pullback(g)`` has one entry a differentiable parameter, None where not needed, each of its
-    primal's shape and dtype.
+    primal's shape and dtype. A rule that :func:`asks_what_is_reached` is told by ``pullback(g, reached)``.
 
     Raises
     ------
@@ -70,8 +71,9 @@ def forward_and_pullback(
     else:
         y = record.function(*positional, **options)
 
-    def pullback(g: Any) -> tuple[Any, ...]:
+    def pullback(g: Any, reached: Any = None) -> tuple[Any, ...]:
         there = _home(g, home)
+        known = {} if reached is None else {"reached": reached}
         if record.half == "wide":
             g = tree_map(lambda each: _widened(there, record, each), g)
         with home.quiet():
@@ -85,7 +87,7 @@ def forward_and_pullback(
                     result, arrays, more, kept = tree_map(
                         partial(_beside, there, home), (y, positional, options, extra)
                     )
-                found = rule(g, result, *arrays, **more, needs=needs, **kept)
+                found = rule(g, result, *arrays, **more, needs=needs, **kept, **known)
         cotangents = found if isinstance(found, tuple) else (found,)
         return tuple(
             _conform(there, cotangent, values[p.position], dtype) if needed else None
@@ -93,6 +95,20 @@ def forward_and_pullback(
         )
 
     return narrow(home, record, y, dtype), pullback
+
+
+def asks_what_is_reached(record: Record) -> bool:
+    """Whether the vjp has a parameter `reached`.
+
+    Of every result it says False (nothing was made of it), True, or by an array which entries something was made of:
+    what only their cotangents, 0 or not, cannot tell.
+    """
+    found: bool | None = record.cache.get("reached")
+    if found is None:
+        rule = record.rules.vjp
+        found = rule is not None and "reached" in inspect.signature(rule).parameters
+        record.cache["reached"] = found
+    return found
 
 
 def by_kernel(home: Any, record: Record, positional: list[Any], options: dict[str, Any], needs: Any) -> Any:

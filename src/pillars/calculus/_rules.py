@@ -35,6 +35,8 @@ class Rule:
     pulls : one function an operand, ``(xp, g, y, *operands, **options) -> cotangent``; of a variadic rule a single one,
         ``(xp, g, y, operands, position, **options)``.
     keep_y, keep : whether the rules read the result, and each operand; what they do not read is None there.
+    reach : whether the rule of several results asks what was made of each, as ``reached``: False (nothing), True, or an
+        array of ones and zeros.
     forward : ``(xp, *operands, **options) -> y``; None: the namespace's function of that name.
     infix : the operator's function, which every library's arrays take; None where there is none.
     elementwise : operands broadcast, and their cotangents are summed back to their shapes.
@@ -42,7 +44,20 @@ class Rule:
         nothing asked for.
     """
 
-    __slots__ = ("elementwise", "forward", "infix", "keep", "keep_y", "name", "pulls", "results", "variadic")
+    __slots__ = (
+        *(
+            "elementwise",
+            "forward",
+            "infix",
+            "keep",
+            "keep_y",
+            "name",
+            "pulls",
+            "reach",
+            "results",
+            "variadic",
+        ),
+    )
 
     def __init__(
         self,
@@ -59,6 +74,7 @@ class Rule:
         self.name = name
         self.pulls = pulls
         self.keep_y = "y" in keeps
+        self.reach = "r" in keeps
         self.keep = (
             tuple(letter in keeps for letter in "abc"[: len(pulls)]) if not variadic else ("a" in keeps,)
         )
@@ -90,7 +106,10 @@ def rule(
     variadic: bool = False,
     results: int = 1,
 ) -> None:
-    """Enter a rule. `keeps`: "y" the result, "a" "b" "c" the first, second, third operand ("a": all, if variadic)."""
+    """Enter a rule. `keeps`: "y" the result, "a" "b" "c" the first, second, third operand ("a": all, if variadic).
+
+    "r": the rule asks which parts of its results were used.
+    """
     RULES[name] = Rule(
         name, pulls, keeps, forward, infix, elementwise=elementwise, variadic=variadic, results=results
     )

@@ -7,9 +7,13 @@ operand takes the real part of what comes back.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+from pillars.backends import namespace
 from pillars.calculus._rules import rule
+from pillars.calculus._traced import strip
+from pillars.linalg._repeated import inverse_gaps, rounding, shared, used_along
 
 __all__: list[str] = []
 
@@ -50,20 +54,26 @@ def _t(xp: Any, a: Any) -> Any:
     return xp.matrix_transpose(a)
 
 
-def _pull_eig(xp: Any, g: Any, y: Any, a: Any) -> Any:
-    """Of vectors of length 1: as they change, and their length does not. Equal eigenvalues: as in eigh."""
+def _pull_eig(xp: Any, g: Any, y: Any, a: Any, *, reached: Any) -> Any:
+    """Of vectors of length 1: as they change, and their length does not. Equal eigenvalues: as in eigh.
+
+    Where eigenvectors coincide too, so that there is no basis of them, the gradient is NaN.
+    """
     (values, vectors), (g_values, g_vectors) = y, g
     eye = xp.eye(values.shape[-1], dtype=vectors.dtype, device=vectors.device)
-    inner = None if g_values is None else eye * g_values[..., None, :]
+    inner = None if g_values is None else eye * shared(values, g_values)[..., None, :]
     if g_vectors is not None:
         along = xp.real(xp.sum(vectors * g_vectors, axis=-2, keepdims=True))
         mixed = xp.matmul(_t(xp, vectors), g_vectors - xp.conj(vectors) * along)
-        gaps = values[..., None, :] - values[..., :, None]
-        equal = gaps == 0
-        inverse = xp.where(equal, xp.zeros_like(gaps), 1.0 / xp.where(equal, xp.ones_like(gaps), gaps))
-        inner = inverse * mixed if inner is None else inner + inverse * mixed
+        turned = inverse_gaps(values, used_along(reached[1], -2)) * mixed
+        inner = turned if inner is None else inner + turned
     turned = _t(xp, vectors)
-    return xp.linalg.solve(turned, xp.matmul(inner, turned))
+    plain = strip(vectors)
+    least = namespace(plain).linalg.svd(plain, full_matrices=False)[1][..., -1]
+    coincide = (least <= rounding(least.dtype, values.shape[-1], xp))[..., None, None]
+    basis = xp.where(coincide, eye, turned)
+    found = xp.linalg.solve(basis, xp.matmul(inner, turned))
+    return found * xp.where(coincide, xp.full_like(found, math.nan), xp.ones_like(found))
 
 
-rule("eig", _pull_eig, keeps="y", forward=lambda xp, a: xp.linalg.eig(a), results=2)
+rule("eig", _pull_eig, keeps="yr", forward=lambda xp, a: xp.linalg.eig(a), results=2)

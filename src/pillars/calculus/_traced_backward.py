@@ -18,12 +18,14 @@ class Whole:
     """The rule of an operation with a hand-derived gradient: one function gives all cotangents at once.
 
     Its node keeps the pullback where other nodes keep values. Each of several results has a node of its own below it.
+    `reach`: the pullback asks which parts of the results were used.
     """
 
-    __slots__ = ("name",)
+    __slots__ = ("name", "reach")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, reach: bool = False) -> None:
         self.name = name
+        self.reach = reach
 
 
 class Part:
@@ -151,6 +153,7 @@ class _Reach:
     def __init__(self, trace: Trace, seeds: Sequence[tuple[Node, Any]]) -> None:
         self.xp, self.trace = trace.space.base, trace
         self.pending: dict[int, Any] = {}
+        self.places: dict[int, dict[int, Any]] = {}
         for node, g in seeds:
             self.add(node, self.xp.ones_like(strip(g)))
 
@@ -164,6 +167,9 @@ class _Reach:
     def below(self, node: Node) -> list[Any]:
         """What of a node's parents is reached by way of it, before broadcasting is undone; they learn it too."""
         r, rule = self.pending.pop(node.number), node.rule
+        if type(rule) is Part:
+            top: Any = node.parents[0]
+            self.places.setdefault(top.number, {})[node.options["place"]] = r
         picks = type(rule) is Rule and rule.name in _PICKING
         saved = tuple(strip(x) for x in node.saved) if picks else ()
         found: list[Any] = [None] * len(node.parents)
@@ -191,39 +197,67 @@ def _walk(trace: Trace, seeds: Sequence[tuple[Node, Any]], *, careful: bool) -> 
     for node, g in seeds:
         walk.add(node, g, space)
     heap, nodes, pending = walk.heap, walk.nodes, walk.pending
-    while heap:
-        number = -heapq.heappop(heap)
-        node, g = nodes.pop(number), pending.pop(number)
-        rule = node.rule
-        reached = None if reach is None else reach.below(node)
-        if rule is None:
-            leaves[number] = g
-            continue
-        nested = trace.nested or type(g) is TracedArray
-        xp = space if nested else base
-        kind = type(rule)
-        if kind is Rule:
-            saved = node.saved
-            if nested and space.wraps and rule.results == 1:
-                saved, g = tuple(space.constant(x) for x in saved), space.constant(g)
-            if rule.variadic or rule.results > 1:
-                (_variadic if rule.variadic else _several)(walk, node, g, xp, saved)
+    rule: Any = None
+    try:
+        while heap:
+            number = -heapq.heappop(heap)
+            node, g = nodes.pop(number), pending.pop(number)
+            rule = node.rule
+            reached = None if reach is None else reach.below(node)
+            if rule is None:
+                leaves[number] = g
                 continue
-            for position, (parent, pull) in enumerate(zip(node.parents, rule.pulls, strict=True)):
-                if parent is not None:
-                    d = pull(xp, g, *saved, **node.options)
-                    if reached is not None and reached[position] is not None:
-                        d = xp.where(reached[position] == 0, xp.zeros_like(d), d)
-                    walk.add(parent, space.constant(d) if nested else d, xp)
-        elif kind is Part:
-            walk.add_place(node.parents[0], node.options["place"], g)  # type: ignore[arg-type]
-        else:
-            found = node.saved(g if type(g) is dict else _array(space, g, nested=nested))
-            for parent, d in zip(node.parents, found, strict=True):
-                if parent is not None and d is not None:
-                    d = d if hasattr(d, "dtype") else base.asarray(d, dtype=parent.dtype)  # noqa: PLW2901
-                    walk.add(parent, space.constant(d) if nested else d, xp)
+            nested = trace.nested or type(g) is TracedArray
+            xp = space if nested else base
+            kind = type(rule)
+            if kind is Rule:
+                saved = node.saved
+                if nested and space.wraps and rule.results == 1:
+                    saved, g = tuple(space.constant(x) for x in saved), space.constant(g)
+                if rule.variadic:
+                    _variadic(walk, node, g, xp, saved)
+                    continue
+                if rule.results > 1:
+                    _several(walk, node, g, xp, saved, _reached(reach, number, g))
+                    continue
+                for position, (parent, pull) in enumerate(zip(node.parents, rule.pulls, strict=True)):
+                    if parent is not None:
+                        d = pull(xp, g, *saved, **node.options)
+                        if reached is not None and reached[position] is not None:
+                            d = xp.where(reached[position] == 0, xp.zeros_like(d), d)
+                        walk.add(parent, space.constant(d) if nested else d, xp)
+            elif kind is Part:
+                walk.add_place(node.parents[0], node.options["place"], g)  # type: ignore[arg-type]
+            else:
+                _whole(walk, node, g if type(g) is dict else _array(space, g, nested=nested), xp, reach)
+    except Exception as error:
+        if type(error).__name__ != "LinAlgError":
+            raise
+        raise _named(rule, error) from None
     return leaves
+
+
+def _named(rule: Any, error: Exception) -> Exception:
+    """LAPACK's error, with the function and the reason."""
+    return type(error)(
+        f"grad: got a matrix at which {rule.name} cannot be differentiated ({error}), expected one where it has a "
+        "gradient. Look at what that function is given: entries that are not finite, rank, conditioning."
+    ).with_traceback(error.__traceback__)
+
+
+def _whole(walk: _Walk, node: Node, g: Any, xp: Any, reach: _Reach | None) -> None:
+    """An operation with a hand-derived gradient, which gives the cotangents of all its parents."""
+    space = walk.space
+    asked = (_reached(reach, node.number, g),) if node.rule.reach else ()
+    for parent, d in zip(node.parents, node.saved(g, *asked), strict=True):
+        if parent is not None and d is not None:
+            d = d if hasattr(d, "dtype") else space.base.asarray(d, dtype=parent.dtype)  # noqa: PLW2901
+            walk.add(parent, space.constant(d) if xp is space else d, xp)
+
+
+def _reached(reach: _Reach | None, number: int, g: dict[int, Any]) -> dict[int, Any]:
+    """What was made of each of a node's results: True, or where it is known which entries; the others are missing."""
+    return dict.fromkeys(g, True) if reach is None else reach.places.get(number, {})
 
 
 def _variadic(walk: _Walk, node: Node, g: Any, xp: Any, saved: tuple[Any, ...]) -> None:
@@ -234,7 +268,9 @@ def _variadic(walk: _Walk, node: Node, g: Any, xp: Any, saved: tuple[Any, ...]) 
             walk.add(parent, walk.space.constant(d) if xp is walk.space else d, xp)
 
 
-def _several(walk: _Walk, node: Node, g: dict[int, Any], xp: Any, saved: tuple[Any, ...]) -> None:
+def _several(
+    walk: _Walk, node: Node, g: dict[int, Any], xp: Any, saved: tuple[Any, ...], reached: dict[int, Any]
+) -> None:
     """A primitive of several results, each of which may have a cotangent."""
     [parent], rule, space = node.parents, node.rule, walk.space
     given: tuple[Any, ...] = tuple(g.get(place) for place in range(rule.results))
@@ -246,7 +282,10 @@ def _several(walk: _Walk, node: Node, g: dict[int, Any], xp: Any, saved: tuple[A
             return x if x is None else space.constant(x)
 
         given, y, a = tuple(map(beside, given)), y and tuple(map(beside, y)), beside(a)
-    d = rule.pulls[0](xp, given, y, a, **node.options)
+    options = node.options
+    if rule.reach:
+        options = {**options, "reached": tuple(reached.get(place, False) for place in range(rule.results))}
+    d = rule.pulls[0](xp, given, y, a, **options)
     if d is not None and parent is not None:
         walk.add(parent, space.constant(d) if xp is space else d, xp)
 

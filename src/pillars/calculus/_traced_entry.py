@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pillars._typing import Kind
+from pillars.backends._derivative import asks_what_is_reached
 from pillars.backends._kernels import pullback_of
 from pillars.backends._record import Record
 from pillars.backends._wrapper import compile_source
@@ -50,6 +51,7 @@ def traced_entry(
         "_no_options": {},
         "_node": Node,
         "_quiet": space.root.quiet,
+        "_reach": asks_what_is_reached(record),
         "_record": record,
         "_rule": Whole(record.name),
         "_several": several,
@@ -100,6 +102,8 @@ def _source(record: Record, kinds: tuple[type, ...], variables: dict[str, Any]) 
     ]
     forward = variables["_forward"] is not None
     kept = ", residuals=_residuals" if forward else ""
+    kept += ", reached=_reached" if variables["_reach"] else ""
+    asked = "_cotangent, _reached=None" if variables["_reach"] else "_cotangent"
     rule = [
         f"_found = _vjp(_cotangent, _result, {call}, needs=_needed{kept})",
         "return _found if isinstance(_found, tuple) else (_found,)",
@@ -113,7 +117,7 @@ def _source(record: Record, kinds: tuple[type, ...], variables: dict[str, Any]) 
             f"        _served = _kernel({call}, needs=_needed)",
             "    if _served is not None:",
             "        _result, _pull = _served",
-            "        def _pullback(_cotangent):",
+            f"        def _pullback({asked}):",
             "            if type(_cotangent) is not _traced:",
             "                return _pull(_cotangent)",
             *([f"            _residuals = _forward({call})[1]"] if forward else []),
@@ -129,7 +133,7 @@ def _source(record: Record, kinds: tuple[type, ...], variables: dict[str, Any]) 
     lines += [
         "if type(_result) is not _array:",
         "    _result = _finish(_result)",
-        "def _pullback(_cotangent):",
+        f"def _pullback({asked}):",
         *(f"    {line}" for line in rule),
         "if type(_result) is not _array:",
         f"    return _several(_record, ({', '.join(nodes)},), _result, _pullback, _trace)",

@@ -10,7 +10,7 @@ import operator
 from typing import Any, NamedTuple
 
 from pillars._errors import CapabilityError, ShapeError
-from pillars.calculus import _rules_determinant, _rules_matrix  # noqa: F401 - they fill the table
+from pillars.calculus import _rules_determinant, _rules_matrix, _rules_rank  # noqa: F401 - they fill the table
 from pillars.calculus._rules import RULES, is_complex
 from pillars.calculus._traced import apply, apply_one, strip
 from pillars.calculus._traced_functions import LINALG, function
@@ -87,9 +87,12 @@ def solve(space: Any, a: Any, b: Any, /) -> Any:
 
 @function(linalg=True)
 def pinv(space: Any, x: Any, /, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Any:
-    """The pseudo-inverse; its gradient is that of changes that keep the rank."""
+    """The pseudo-inverse; its gradient is that of changes that keep the number of values above the cut-off."""
     if is_complex(x):
         raise space.no_rule("pinv of complex matrices")
+    if hermitian:
+        lower = space.tril(x, k=-1)
+        x = space.tril(x) + space.matrix_transpose(lower)
     given = {"rcond": rcond, "rtol": rtol, "hermitian": hermitian or None}
     options = tuple((key, value) for key, value in given.items() if value is not None)
     return apply_one(RULES["pinv"], x, {"options": options})
@@ -151,10 +154,12 @@ def slogdet(space: Any, x: Any, /) -> Any:
 # ------------------------------------------------------------------------------------------------------ factorisations
 @function(linalg=True)
 def cholesky(space: Any, x: Any, /, *, upper: bool = False) -> Any:
-    """The triangular root of a symmetric positive definite matrix."""
+    """The triangular root of a symmetric positive definite matrix, of which one triangle is read."""
     if is_complex(x):
         raise space.no_rule("cholesky of complex matrices")
-    found = apply_one(RULES["cholesky"], x)
+    # NumPy's reads the upper triangle then, the other libraries' the lower one still
+    turned = upper and space.root.name == "numpy"
+    found = apply_one(RULES["cholesky"], space.matrix_transpose(x) if turned else x)
     return space.matrix_transpose(found) if upper else found
 
 

@@ -16,6 +16,7 @@ from pillars.calculus import (  # noqa: F401 - they fill tables
     _rules_complex,
     _rules_linalg,
     _rules_matrix,
+    _rules_rank,
     _rules_reduce,
     _rules_shape,
     _traced_coordinates,

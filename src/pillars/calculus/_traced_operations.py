@@ -18,6 +18,7 @@ from pillars.backends import (
     tree_unflatten,
 )
 from pillars.backends._boundary import home, normalise
+from pillars.backends._derivative import asks_what_is_reached
 from pillars.backends._eager import EagerBackend
 from pillars.backends._operation import in_reference
 from pillars.backends._record import Record
@@ -171,9 +172,9 @@ def _traceable(record: Record, values: list[Any], needs: Any) -> tuple[Any, Any]
     except CapabilityError:
         return _by_body(record, values, needs)
 
-    def pullback(g: Any) -> Any:
+    def pullback(g: Any, *reached: Any) -> Any:
         try:
-            return by_rule(g)
+            return by_rule(g, *reached)
         except CapabilityError:
             return _by_body(record, values, needs)[1](g)
 
@@ -212,11 +213,16 @@ def _several(record: Record, parents: Any, y: Any, pullback: Any, trace: Any) ->
         plain = xp.base.zeros_like(strip(leaf))
         return xp.constant(plain) if type(leaf) is TracedArray else plain
 
-    def gathered(places: dict[int, Any]) -> Any:
-        filled = [places[i] if i in places else zeros(leaf) for i, leaf in enumerate(leaves)]
-        return pullback(tree_unflatten(treedef, filled))
+    reach = asks_what_is_reached(record)
 
-    top = Node(Whole(record.name), parents, gathered, {}, (), None)
+    def gathered(places: dict[int, Any], reached: Any = None) -> Any:
+        filled = [places[i] if i in places else zeros(leaf) for i, leaf in enumerate(leaves)]
+        g = tree_unflatten(treedef, filled)
+        if not reach:
+            return pullback(g)
+        return pullback(g, tree_unflatten(treedef, [reached.get(i, False) for i in range(len(leaves))]))
+
+    top = Node(Whole(record.name, reach=reach), parents, gathered, {}, (), None)
     made = [
         TracedArray(leaf, Node(PART, (top,), None, {"place": i}, leaf.shape, leaf.dtype), trace)
         if xp.floating(leaf.dtype)

@@ -1,10 +1,28 @@
-"""Spectral methods: eigenvalues, leading singular values, principal components. Products and solvers are planned."""
+"""Spectral methods: eigenvalues, functions of symmetric matrices, leading singular values, principal components.
+
+Products and solvers are planned.
+"""
 
 from __future__ import annotations
 
 from pillars.linalg._eigh import Eigh, eigh
 from pillars.linalg._lanczos import Lanczos, lanczos
+from pillars.linalg._matrix_function import expm, inv_sqrtm, logm, matrix_function, sqrtm
 from pillars.linalg._pca import PrincipalComponents, pca
 from pillars.linalg._svd import SVD, randomized_svd
 
-__all__ = ["SVD", "Eigh", "Lanczos", "PrincipalComponents", "eigh", "lanczos", "pca", "randomized_svd"]
+__all__ = [
+    "SVD",
+    "Eigh",
+    "Lanczos",
+    "PrincipalComponents",
+    "eigh",
+    "expm",
+    "inv_sqrtm",
+    "lanczos",
+    "logm",
+    "matrix_function",
+    "pca",
+    "randomized_svd",
+    "sqrtm",
+]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from math import prod
 from typing import Any, NamedTuple
 
-from pillars._errors import ShapeError
+from pillars._errors import ShapeError, shown
 from pillars._typing import Array
 from pillars.backends import Call, Draw, Flops, namespace, operation
+from pillars.linalg._repeated import inverse_gaps, places, shared, used_along
 
-__all__ = ["Eigh", "eigh", "inverse_gaps", "signed"]
+__all__ = ["Eigh", "eigh", "leading_eigh", "signed"]
 
 
 class Eigh(NamedTuple):
@@ -37,15 +38,6 @@ def signed(rows: Any) -> Any:
     return xp.where(xp.take_along_axis(rows, first, axis=-1) < 0, -rows, rows)
 
 
-def inverse_gaps(values: Any) -> Any:
-    """1/(λⱼ − λᵢ) at [i, j]; 0 where the two are equal within rounding, d·eps of the largest |λ|."""
-    xp = namespace(values)
-    gaps = values[..., None, :] - values[..., :, None]
-    least = float(xp.finfo(values.dtype).eps) * values.shape[-1] * xp.max(xp.abs(values), axis=-1)
-    equal = xp.abs(gaps) <= least[..., None, None]
-    return xp.where(equal, xp.zeros_like(gaps), 1.0 / xp.where(equal, xp.ones_like(gaps), gaps))
-
-
 def _symmetric(draw: Draw) -> Call:
     """Eigenvalues well apart, so that each eigenvector is one."""
     d = draw.size(2, 5)
@@ -57,12 +49,14 @@ def _symmetric(draw: Draw) -> Call:
 
 
 @operation(domain=_symmetric, jax_derivative="jvp")
-def eigh(a: Array, /) -> Eigh:
+def eigh(a: Array, /, *, repeated: str = "nan") -> Eigh:
     """Eigenvalues, ascending, and orthonormal eigenvectors of a symmetric matrix.
 
     Parameters
     ----------
-    a : (..., d, d), symmetric; of another matrix the symmetric part (a + aᵀ)/2 is what counts.
+    a : (..., d, d), symmetric; of another matrix the symmetric part (a + aᵀ)/2 is what counts, in the gradient too.
+    repeated : what the gradient is where eigenvalues are equal and their vectors are used. "nan": NaN. "subspace": that
+        of a function of the subspace alone, such as the projection on it; of another function it is wrong.
 
     Returns
     -------
@@ -71,18 +65,24 @@ def eigh(a: Array, /) -> Eigh:
 
     Raises
     ------
-    ShapeError : no square matrices; on a host, entries that are not finite. On a device these give NaN.
+    ShapeError : no square matrices; no such `repeated`; on a host, entries that are not finite. On a device these give
+        NaN.
 
     Notes
     -----
     About 10·d³ operations. Errors: an eigenvalue is off by some eps·max |λ|, an eigenvector by that over the distance
     to its nearest neighbour; equal eigenvalues define a subspace, and any basis of it may come back. Gradient:
-    ā = V (diag(λ̄) + F∘(Vᵀ V̄)) Vᵀ, made symmetric, with F_ij = 1/(λⱼ − λᵢ), and 0 where two are equal within
-    d·eps·max |λ|: right for all that depends on the subspace alone.
+    ā = V (diag(λ̄) + F∘(Vᵀ V̄)) Vᵀ, made symmetric, with F_ij = 1/(λⱼ − λᵢ).
+
+    Equal means within (d + 10·√d)·eps·max |λ|, which is how far apart rounding may put them. What is made of such
+    eigenvalues alone keeps its gradient (λ̄ of ties is shared evenly, as in max), and so does what is made of other
+    vectors: under :func:`pillars.grad` on NumPy and CuPy those that are indexed count, on JAX all. For V f(Λ) Vᵀ take
+    :func:`matrix_function`, whose gradient is right there.
 
     References
     ----------
-    Giles (2008), An extended collection of matrix derivative results, 3.1.
+    Giles (2008), An extended collection of matrix derivative results, 3.1. Magnus (1985), On differentiating
+    eigenvalues and eigenvectors.
 
     Examples
     --------
@@ -101,7 +101,9 @@ def eigh(a: Array, /) -> Eigh:
 
 
 @eigh.check
-def _(a: Any, /) -> None:
+def _(a: Any, /, *, repeated: str) -> None:
+    if repeated not in ("nan", "subspace"):
+        raise ShapeError(f"eigh: repeated is {shown(repeated)}, expected 'nan' or 'subspace'.")
     if len(a.shape) < 2 or a.shape[-1] != a.shape[-2] or a.shape[-1] < 1:
         raise ShapeError(
             f"eigh: a has shape {tuple(a.shape)}, expected (..., d, d) with d of at least 1. "
@@ -110,7 +112,7 @@ def _(a: Any, /) -> None:
 
 
 @eigh.check_values
-def _(a: Any, /) -> None:
+def _(a: Any, /, *, repeated: str) -> None:
     xp = namespace(a)
     if not bool(xp.all(xp.isfinite(a))):
         raise ShapeError(
@@ -119,26 +121,97 @@ def _(a: Any, /) -> None:
 
 
 @eigh.flops
-def _(a: Any, /) -> Flops:
+def _(a: Any, /, *, repeated: str = "nan") -> Flops:
     """Golub and Van Loan's count of the symmetric QR algorithm with vectors; then three products."""
     cubes = prod(a.shape[:-2]) * a.shape[-1] ** 3
     return Flops(9 * cubes, 15 * cubes)
 
 
 @eigh.vjp
-def _(g: Any, y: Any, a: Any, /, *, needs: Any) -> Any:
-    xp = namespace(y.eigenvalues)
-    v, gv = y.eigenvectors, g.eigenvectors
+def _(g: Any, y: Any, a: Any, /, *, repeated: str, needs: Any, reached: Any = None) -> Any:
+    used: Any = repeated == "nan"
+    if used and reached is not None:
+        used = used_along(reached.eigenvectors, -2)
+    return _pulled(g, y, y, used)
+
+
+@eigh.jvp
+def _(tangents: Any, y: Any, a: Any, /, *, repeated: str) -> Any:
+    return _pushed(tangents.a, y, y, used=repeated == "nan")
+
+
+def _pulled(g: Any, y: Any, whole: Any, used: Any) -> Any:
+    """The cotangent of the matrix, of those of all its eigenvalues and vectors, or of the last ones of the whole."""
+    xp = namespace(whole.eigenvalues)
+    values, v = whole.eigenvalues, whole.eigenvectors
+    d, k = v.shape[-1], y.eigenvalues.shape[-1]
+    gv, gl = g.eigenvectors, g.eigenvalues
+    if k < d:
+        gv = xp.concat([xp.zeros_like(v[..., : d - k]), gv], axis=-1)
+        gl = xp.concat([xp.zeros_like(values[..., : d - k]), gl], axis=-1)
     vt = xp.matrix_transpose(v)
-    eye = xp.eye(v.shape[-1], dtype=v.dtype, device=v.device)
-    inner = inverse_gaps(y.eigenvalues) * xp.matmul(vt, gv) + eye * g.eigenvalues[..., None, :]
+    along = xp.zeros_like(v) + shared(values, gl)[..., None, :]
+    inner = inverse_gaps(values, used) * xp.matmul(vt, gv) + xp.tril(xp.triu(along))
     found = xp.matmul(v, xp.matmul(inner, vt))
     return 0.5 * (found + xp.matrix_transpose(found))
 
 
-@eigh.jvp
-def _(tangents: Any, y: Any, a: Any, /) -> Any:
-    xp = namespace(y.eigenvalues)
-    v, t = y.eigenvectors, 0.5 * (tangents.a + xp.matrix_transpose(tangents.a))
+def _pushed(da: Any, y: Any, whole: Any, *, used: Any) -> Any:
+    """The tangents of all eigenvalues and vectors, or of the last ones of the whole."""
+    xp = namespace(whole.eigenvalues)
+    v, t = whole.eigenvectors, 0.5 * (da + xp.matrix_transpose(da))
+    d, k = v.shape[-1], y.eigenvalues.shape[-1]
     turned = xp.matmul(xp.matrix_transpose(v), xp.matmul(t, v))
-    return Eigh(xp.linalg.diagonal(turned), xp.matmul(v, inverse_gaps(y.eigenvalues) * turned))
+    moved = shared(whole.eigenvalues, xp.linalg.diagonal(turned))
+    gaps = inverse_gaps(whole.eigenvalues, used)
+    return Eigh(moved[..., d - k :], xp.matmul(v, (gaps * turned)[..., d - k :]))
+
+
+def _leading(draw: Draw) -> Call:
+    [a] = _symmetric(draw).args
+    return Call.of(a, k=draw.size(1, a.shape[-1]))
+
+
+@operation(domain=_leading, jax_derivative="jvp")
+def leading_eigh(a: Array, /, *, k: int) -> Eigh:
+    """The k largest eigenvalues, ascending, and their vectors: gaps between the others have no part in the gradient."""
+    found = eigh(a)
+    d = a.shape[-1]
+    return Eigh(found.eigenvalues[..., d - k :], found.eigenvectors[..., d - k :])
+
+
+@leading_eigh.check
+def _(a: Any, /, *, k: int) -> None:
+    if len(a.shape) < 2 or a.shape[-1] != a.shape[-2] or not 1 <= k <= a.shape[-1]:
+        raise ShapeError(
+            f"leading_eigh: a has shape {tuple(a.shape)} and k is {k}, expected (..., d, d) and 1 to d."
+        )
+
+
+@leading_eigh.forward
+def _(a: Any, /, *, k: int) -> Any:
+    found = eigh(a)
+    d = a.shape[-1]
+    return Eigh(found.eigenvalues[..., d - k :], found.eigenvectors[..., d - k :]), found
+
+
+@leading_eigh.vjp
+def _(g: Any, y: Any, a: Any, /, *, k: int, needs: Any, residuals: Any, reached: Any = None) -> Any:
+    xp = namespace(y.eigenvalues)
+    d = a.shape[-1]
+    kept = True if reached is None else used_along(reached.eigenvectors, -2)
+    last = places(residuals.eigenvalues) > d - k
+    if kept is True:
+        used = last
+    elif kept is False:
+        used = False
+    else:
+        used = xp.concat([xp.zeros_like(kept[..., :1])] * (d - k) + [kept], axis=-1)
+    return _pulled(g, y, residuals, used)
+
+
+@leading_eigh.jvp
+def _(tangents: Any, y: Any, a: Any, /, *, k: int) -> Any:
+    whole = eigh(a)
+    d = a.shape[-1]
+    return _pushed(tangents.a, y, whole, used=places(whole.eigenvalues) > d - k)

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 from pillars._errors import DTypeError, ShapeError, shown
 from pillars.backends import Call, Draw, averaged, backend, namespace, procedure, single_threaded_blas, summed
 from pillars.linalg._covariance import mean_covariance
-from pillars.linalg._eigh import eigh
+from pillars.linalg._eigh import leading_eigh
 from pillars.linalg._inputs import finite_rows, large_enough, matrix, rank, widened
 from pillars.linalg._projection import inverse_transform, transform
-from pillars.linalg._svd import leading_svd, right_singular
+from pillars.linalg._svd import leading_right, leading_svd
 from pillars.reduce import row_blocks
 
 __all__ = ["PrincipalComponents", "pca"]
@@ -104,8 +104,9 @@ def pca(
     O(n·d·k). The covariance squares the condition: a variance below eps·d of the largest is rounding, where "full" has
     twice the digits; "randomized" as :func:`randomized_svd`, twice its relative error in a variance; on a host float32
     rows are added up in float64. Equal variances define a subspace and any basis of it may come back. Runs under jit,
-    vmap and grad on JAX ("auto" needs the shape alone); gradients of covariance and full are hand-derived, with the
-    convention of :func:`eigh` for equal variances.
+    vmap and grad on JAX ("auto" needs the shape alone); gradients of covariance and full are hand-derived, and NaN
+    where a component that is used belongs to a variance that is repeated (or is 0 and rows leave several directions
+    without any): its direction is any of a plane. On JAX all k components count as used: ask for no more than vary.
 
     References
     ----------
@@ -169,7 +170,7 @@ def _solve(x: Any, k: int, solver: str, rng: Any) -> tuple[Any, Any, Any, Any]:
         # the same bits on any number of threads; and BLAS threads that spin on would slow the next call's blocks; on a
         # CPU the limit must hold until LAPACK is done, which may be after eigh returned
         with single_threaded_blas() if x.shape[1] <= _SMALL else nullcontext():
-            values, vectors = eigh(covariance)
+            values, vectors = leading_eigh(covariance, k=k)
             home = backend(values)
             if getattr(home.device_of(values), "platform", None) == "cpu":
                 home.synchronize(values)
@@ -181,7 +182,7 @@ def _solve(x: Any, k: int, solver: str, rng: Any) -> tuple[Any, Any, Any, Any]:
         z = x - mean
         rest = averaged(z, 0)  # what the mean was rounded by: its square would be added to every variance
         mean, z = mean + rest, z - rest
-        s, vh = right_singular(z)
+        s, vh = leading_right(z, k=k)
         squares = _long(s) ** 2
         return mean, vh[:k, :], squares[:k] / (n - 1), namespace(s).sum(squares) / (n - 1)
     _, s, vh = leading_svd(x, mean, k, rng)

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 from pillars._errors import ShapeError
 from pillars._typing import Array
 from pillars.backends import Call, Draw, backend, dtype_name, namespace, operation, procedure, summed
-from pillars.linalg._eigh import inverse_gaps, signed
+from pillars.linalg._eigh import signed
 from pillars.linalg._inputs import finite_rows, matrix, rank, widened
+from pillars.linalg._repeated import inverse_gaps, places, rounding, shared, used_along
 from pillars.random import as_key, normal
 
 __all__ = ["SVD", "RightSingular", "leading_svd", "projected_svd", "randomized_svd", "right_singular"]
@@ -61,29 +62,55 @@ def _(x: Any, /) -> None:
 
 
 @right_singular.vjp
-def _(g: Any, y: Any, x: Any, /, *, needs: Any) -> Any:
-    """Through xᵀx, whose eigenvalues are s² and whose eigenvectors are these."""
-    xp = namespace(x)
-    v, gv, s = xp.matrix_transpose(y.vh), xp.matrix_transpose(g.vh), y.s
-    inner = xp.matmul(y.vh, gv)
-    m = xp.matmul(v, xp.matmul(inverse_gaps(s * s) * inner, y.vh) + _over(g.s, 2.0 * s)[:, None] * y.vh)
-    if s.shape[0] < x.shape[1]:  # what turns a vector out of the rows' space
-        m = m + xp.matmul(_over(gv - xp.matmul(v, inner), s * s), y.vh)
-    return xp.matmul(x, m + xp.matrix_transpose(m))
+def _(g: Any, y: Any, x: Any, /, *, needs: Any, reached: Any = None) -> Any:
+    return _pulled(g, y, x, True if reached is None else used_along(reached.vh, -1))
 
 
 @right_singular.jvp
 def _(tangents: Any, y: Any, x: Any, /) -> Any:
+    return _pushed(tangents.x, y, x, True)
+
+
+def _pulled(g: Any, y: Any, x: Any, used: Any) -> Any:
+    """Through xᵀx, whose eigenvalues are s² and whose eigenvectors are these; `used`: of which something is made."""
+    xp = namespace(x)
+    v, gv, s = xp.matrix_transpose(y.vh), xp.matrix_transpose(g.vh), y.s
+    inner = xp.matmul(y.vh, gv)
+    along = _over(shared(s, g.s, size=max(x.shape)), 2.0 * s)
+    m = xp.matmul(v, xp.matmul(_gaps(s, used, x) * inner, y.vh) + along[:, None] * y.vh)
+    if s.shape[0] < x.shape[1]:  # what turns a vector out of the rows' space
+        m = m + xp.matmul((gv - xp.matmul(v, inner)) * _reciprocals(s, used, x), y.vh)
+    return xp.matmul(x, m + xp.matrix_transpose(m))
+
+
+def _pushed(dx: Any, y: Any, x: Any, used: Any) -> RightSingular:
     xp = namespace(x)
     v, s = xp.matrix_transpose(y.vh), y.s
-    there, moved = xp.matmul(x, v), xp.matmul(tangents.x, v)
+    there, moved = xp.matmul(x, v), xp.matmul(dx, v)
     half = xp.matmul(xp.matrix_transpose(there), moved)
     turned = half + xp.matrix_transpose(half)
-    dv = xp.matmul(v, inverse_gaps(s * s) * turned)
+    dv = xp.matmul(v, _gaps(s, used, x) * turned)
     if s.shape[0] < x.shape[1]:
-        out = xp.matmul(xp.matrix_transpose(tangents.x), there)
-        dv = dv + _over(out - xp.matmul(v, xp.matmul(y.vh, out)), s * s)
-    return RightSingular(_over(xp.linalg.diagonal(turned), 2.0 * s), xp.matrix_transpose(dv))
+        out = xp.matmul(xp.matrix_transpose(dx), there)
+        dv = dv + (out - xp.matmul(v, xp.matmul(y.vh, out))) * _reciprocals(s, used, x)
+    along = shared(s, _over(xp.linalg.diagonal(turned), 2.0 * s), size=max(x.shape))
+    return RightSingular(along, xp.matrix_transpose(dv))
+
+
+def _gaps(s: Any, used: Any, x: Any) -> Any:
+    """1/(sⱼ² − sᵢ²) at [i, j]."""
+    xp = namespace(s)
+    sums = s[None, :] + s[:, None]
+    return inverse_gaps(s, used, size=max(x.shape)) / xp.where(sums == 0, xp.ones_like(sums), sums)
+
+
+def _reciprocals(s: Any, used: Any, x: Any) -> Any:
+    """1/s²; of a value that is 0 within rounding, whose vectors any of the null space may be, NaN if they are used."""
+    xp = namespace(s)
+    none = s <= rounding(s.dtype, max(x.shape), xp) * xp.max(s)
+    found = xp.where(none, xp.zeros_like(s), 1.0 / xp.where(none, xp.ones_like(s), s * s))
+    unknown = none if used is True else none & used if used is not False else none & ~none
+    return xp.where(unknown, xp.full_like(found, xp.nan), found)
 
 
 def _over(a: Any, b: Any) -> Any:
@@ -92,6 +119,51 @@ def _over(a: Any, b: Any) -> Any:
     none = b == 0
     found = a / xp.where(none, xp.ones_like(b), b)
     return xp.where(none, xp.zeros_like(found), found)
+
+
+def _leading_rows(draw: Draw) -> Call:
+    [x] = _rows(draw).args
+    return Call.of(x, k=draw.size(1, min(x.shape)))
+
+
+@operation(domain=_leading_rows, jax_derivative="jvp")
+def leading_right(x: Array, /, *, k: int) -> RightSingular:
+    """All singular values and the first k right singular vectors: the gradient asks for no more to be apart."""
+    found = right_singular(x)
+    return RightSingular(found.s, found.vh[:k, :])
+
+
+@leading_right.check
+def _(x: Any, /, *, k: int) -> None:
+    if len(x.shape) != 2 or not 1 <= k <= min(x.shape):
+        raise ShapeError(
+            f"leading_right: x has shape {tuple(x.shape)} and k is {k}, expected (n, d) and 1 to min(n, d)."
+        )
+
+
+@leading_right.forward
+def _(x: Any, /, *, k: int) -> Any:
+    found = right_singular(x)
+    return RightSingular(found.s, found.vh[:k, :]), found
+
+
+@leading_right.vjp
+def _(g: Any, y: Any, x: Any, /, *, k: int, needs: Any, residuals: Any, reached: Any = None) -> Any:
+    xp, r = namespace(x), min(x.shape)
+    used = True if reached is None else used_along(reached.vh, -1)
+    if used is True:
+        used = places(residuals.s) <= k
+    elif used is not False:
+        used = xp.concat([used, *([xp.zeros_like(used[:1])] * (r - k))])
+    gvh = g.vh if k == r else xp.concat([g.vh, xp.zeros_like(residuals.vh[k:, :])])
+    return _pulled(RightSingular(g.s, gvh), residuals, x, used)
+
+
+@leading_right.jvp
+def _(tangents: Any, y: Any, x: Any, /, *, k: int) -> Any:
+    whole = right_singular(x)
+    found = _pushed(tangents.x, whole, x, places(whole.s) <= k)
+    return RightSingular(found.s, found.vh[:k, :])
 
 
 # ------------------------------------------------------------------------------------------------- random projection
