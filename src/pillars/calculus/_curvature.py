@@ -72,9 +72,7 @@ def sizes(tree: Tree) -> int:
     return sum(math.prod(leaf.shape) for leaf in tree_leaves(tree))
 
 
-def _product(
-    home: Backend, value: Callable[..., Any], data: tuple[Any, ...]
-) -> Callable[[Tree, Tree], Tree]:
+def _product(home: Backend, value: Callable[..., Any], data: tuple[Any, ...]) -> Callable[[Tree, Tree], Tree]:
     compiled = home.jit(lambda p, v: hvp(value, p, v, *data))
     # arithmetic on 0-d arrays leaves scalars on NumPy
     return lambda p, v: home.as_arrays(compiled(home.as_arrays(p), home.as_arrays(v)))

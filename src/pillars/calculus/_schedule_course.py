@@ -13,7 +13,10 @@ from pillars.calculus._optimizers import refuse_rate, scheduled
 __all__ = ["Course"]
 
 _HORIZON = 1 << 20  # steps, where neither the run's length nor the schedule's own is known
-_DENSE = {True: 1 << 16, False: 1 << 10}  # steps looked at one by one, by whether one call gives the rates of many
+_DENSE = {
+    True: 1 << 16,
+    False: 1 << 10,
+}  # steps looked at one by one, by whether one call gives the rates of many
 _OCTAVE = {True: 1 << 10, False: 1 << 6}  # and in every doubling from then on
 _FINER = 64  # parts into which a stretch between two of them is cut
 _CLOSE = 1e-5  # rates of one call, and of a call each, in float32

@@ -27,8 +27,8 @@ _BEYOND = 1e3  # times the loss at the start
 _UNTOLD = "cannot be told"
 _HESSIAN = "The loss's Hessian is NaN at params, where the loss and its gradient are finite."
 _ELSEWHERE = (
-    "There is no second derivative there, or none is known, such as of a norm, a square root or eigenvectors at special "
-    "points. Start a small way off, or write that part of the loss so that it is smooth there (a sum of squares)."
+    "There is no second derivative there, or none is known, such as of a norm, a square root or eigenvectors at "
+    "special points. Start a small way off, or write that part so that it is smooth there (a sum of squares)."
 )
 
 
@@ -54,10 +54,11 @@ class Preflight(NamedTuple):
 
     Attributes
     ----------
-    verdict : "stable": the rate is below the limit, at every step of a schedule. "catapult": above it by less than twice, on a loss that is no
-        quadratic, or above one on the way of its first steps: it may rise and come back where the loss is flatter.
-        "diverges": beyond. Adam's steps grow its preconditioner with them: above its limit it oscillates, and is said
-        to diverge only where its first steps do. "cannot be told": the Hessian is NaN there or on that way.
+    verdict : "stable": the rate is below the limit, at every step of a schedule. "catapult": above it by less than
+        twice, on a loss that is no quadratic, or above one on the way of its first steps: it may rise and come back
+        where the loss is flatter. "diverges": beyond. Adam's steps grow its preconditioner with them: above its limit
+        it oscillates, and is said to diverge only where its first steps do. "cannot be told": the Hessian is NaN there
+        or on that way.
     limit : at the starting point; NaN where it cannot be told.
     ahead : the lowest limit on the way of the first 64 steps, which are rehearsed; 0 where the loss grew a
         thousandfold.
@@ -226,7 +227,7 @@ def _moments(state: Any) -> Any:
 
 
 def _rehearsed(given: Subject, optimizer: Optimizer, rng: Any) -> float:
-    """The lowest limit on the way of the first steps; 0 where the loss leaves all bounds there, NaN where a limit is."""
+    """The lowest limit on the way of the first steps; 0 where the loss leaves all bounds there, NaN where one is."""
     rule = optimizer.update.rule  # type: ignore[attr-defined]
     params, state = given.params, optimizer.init(given.params)
     first = float(given.value(params))
