@@ -7,16 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pillars.backends import available, backend
+from pillars.backends import available, backend, namespace
 from pillars.calculus import gradient_descent, learning_rate_sweep, sgd
 from pillars.calculus._descent_result import RUNNING, STEPS, judge
 
 ROWS, COLUMNS = 64, 3
-EVERYWHERE = pytest.mark.parametrize("name", [name for name, state in available().items() if state.usable])
+EVERYWHERE = pytest.mark.parametrize(
+    "name", [*(name for name, state in available().items() if state.usable), "strict"]
+)
 
 
 def loss(w: Any, x: Any, y: Any) -> Any:
-    return ((x @ w - y) ** 2).mean()
+    return namespace(w).mean((x @ w - y) ** 2)
 
 
 def regression(seed: int) -> tuple[Any, Any, Any, float]:

@@ -29,7 +29,9 @@ from pillars.calculus import (
     warmup_cosine,
 )
 
-EVERYWHERE = pytest.mark.parametrize("name", [name for name, state in available().items() if state.usable])
+EVERYWHERE = pytest.mark.parametrize(
+    "name", [*(name for name, state in available().items() if state.usable), "strict"]
+)
 CURVATURES = np.asarray([1.0, 0.5])  # the limit is 2
 RATES = [0.1] * 500 + [3.0] * 10
 LATE = (0.1, 0.1, 3.0)
@@ -129,7 +131,8 @@ def test_rates_below_zero_or_nan_are_refused_wherever_they_are() -> None:
 
 # ------------------------------------------------------------------------------------------------ what cannot be told
 def cusp(p: Any) -> Any:
-    return (abs(p) ** 1.5).sum()
+    xp = namespace(p)
+    return xp.sum(xp.abs(p) ** 1.5)
 
 
 @EVERYWHERE
