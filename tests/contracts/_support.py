@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 HOST = Variant("numpy", "numpy")
-_SHELLS = ("pillars.cli", "pillars.report", "pillars.measure", "pillars.diagnosis")
+_SHELLS = ("pillars.cli", "pillars.report", "pillars.measure")
 
 
 class NotApplicable(Exception):  # noqa: N818 - no error: an outcome, counted apart from what passes

@@ -22,7 +22,7 @@ from pillars.backends import (
 from pillars.calculus._check_rows import METHODS, GradientCheck, check_subject
 from pillars.calculus._parameters import home_of, matching_leaves, start
 from pillars.calculus._reverse_arguments import numbers_of, places_of, require_function
-from pillars.calculus._subject import Subject
+from pillars.calculus._subject import Subject, floating_parts
 
 __all__ = ["check_gradient"]
 
@@ -39,8 +39,9 @@ def check_gradient(
 
     Parameters
     ----------
-    f : ``f(*args) -> 0-d array``; or arrays, or a tree of them, which are contracted with drawn weights. An operation
-        of pillars with a hand-derived gradient has that one checked, against differentiation of its body.
+    f : ``f(*args) -> 0-d array``; or arrays, or a tree of them (tuple, NamedTuple, list, dict), which are contracted
+        with drawn weights, every part at once; parts of integers are left out. An operation of pillars with a
+        hand-derived gradient has that one checked, against differentiation of its body.
     args : arrays and trees of arrays, at the point of the check. Floating ones may be Python floats.
     gradient : ``gradient(*args) -> like args[argnums]``, for a scalar `f`; None: the operation's own, else that of
         automatic differentiation is what is checked.
@@ -75,7 +76,8 @@ def check_gradient(
     max(1, \|x\|), drawn (seed 0); steps are halved down to 2⁻²⁶, 2⁻²⁰ in float32, or below the smallest entry where
     the slopes have not settled by then. One-sided slopes that disagree however small the step are a kink, and a
     function that changes however small the step has a jump: neither right nor wrong. Entries without are searched for
-    and checked all the same. NaN or infinity in the gradient where the function has a slope is wrong.
+    and checked all the same. NaN or infinity in the gradient where the function has a slope is wrong; but the NaN of
+    automatic differentiation is no answer, which is not a wrong one (a root of 0, equal eigenvalues): not judged.
 
     Costs about 55 evaluations of `f` a direction, 45 in float32, up to three times as many beside kinks and for
     small entries, and up to 60 more directions in search of entries without kinks. An argument without entries has
@@ -121,7 +123,7 @@ def check_gradient(
 
     def contracted(f: Callable[..., Any]) -> Callable[[list[Any], list[Any]], list[Any]]:
         def total(leaves: list[Any], cotangents: list[Any], others: tuple[Any, ...]) -> Any:
-            found = tree_leaves(f(*arguments(leaves, others)))
+            found = floating_parts(f(*arguments(leaves, others)))
             parts = [_sum(y * c) for y, c in zip(found, cotangents, strict=True)]
             return functools.reduce(lambda a, b: a + b, parts)
 
@@ -160,12 +162,9 @@ def _pulled_back(record: Any, arguments: Callable[[list[Any]], list[Any]], place
     def pull(leaves: list[Any], cotangents: list[Any]) -> list[Any]:
         values = record.bind(tuple(arguments(leaves)), {})
         needs = record.needs(*[p.is_array and p.position in places for p in record.differentiable])
-        _, pullback = forward_and_pullback(record, values, needs)
-        found = {
-            p.position: g
-            for p, g in zip(record.differentiable, pullback(cotangents[0]), strict=True)
-            if g is not None
-        }
+        y, pullback = forward_and_pullback(record, values, needs)
+        given = pullback(tree_unflatten(tree_flatten(y)[1], cotangents))
+        found = {p.position: g for p, g in zip(record.differentiable, given, strict=True) if g is not None}
         return [found[place] for place in places]
 
     return pull

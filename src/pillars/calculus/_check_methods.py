@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from pillars._errors import one_line
-from pillars.calculus._check_directions import along, differentiable_among
-from pillars.calculus._probes import Probe, Problem, probe
+from pillars.calculus._check_directions import differentiable_among
+from pillars.calculus._probes import Probe, Problem
 from pillars.calculus._subject import LONGEST, Subject
 
 __all__ = [
@@ -19,7 +19,6 @@ __all__ = [
     "autodiff",
     "central",
     "complex_step",
-    "nonfinite",
     "taylor",
 ]
 
@@ -27,7 +26,6 @@ _MARGIN = 4.0
 _ORDER = 1.9
 _FITTED = 4  # remainders that an order below 2 must rest on
 _TELLS = 0.25  # of the largest slope: with half of it a method would not tell a gradient from its double
-_NAMED = 8  # entries that are not finite are probed, the first few of many
 _UNSEEN = "the function is not finite on both sides of this point"
 
 
@@ -246,6 +244,9 @@ def complex_step(evidence: Evidence, walks: list[Walk], words: str) -> CheckRow:
             if abs(slope - p.slope - p.error) > unsure:
                 return apart(method, "its complex derivative is not its real one: it is not analytic here")
         error = slope - p.slope
+        if abs(error) > own:
+            # the step's own square, which is all there is where every slope is 0, and what underflows on the way
+            own += 64 * subject.imaginary**2 * p.secant + 16 * subject.tiny / subject.imaginary
         least = own
         if abs(error) > own:
             elsewhere = evidence.elsewhere(subject.gradient) if elsewhere is None else elsewhere
@@ -265,30 +266,6 @@ def complex_step(evidence: Evidence, walks: list[Walk], words: str) -> CheckRow:
         scale = max(_largest(walks), *slopes) or 1.0
         return CheckRow(method, errors[k] / scale, bounds[k] / scale, False, words)
     return _confirmed(method, (errors[k], bounds[k]), max(bounds), walks, evidence, words)
-
-
-def nonfinite(evidence: Evidence) -> CheckRow | None:
-    """A row that says so, where the gradient is not finite and the function has a slope all the same."""
-    subject = evidence.subject
-    places = [int(i) for i in (~subject.host.isfinite(evidence.raw)).nonzero()[0]]
-    if not places:
-        return None
-    largest = float(subject.host.max(subject.host.abs(evidence.gradient)))  # of those that are finite
-    for place in places[:_NAMED]:
-        u = along(subject, [place])
-        found = probe(evidence.problem, u)
-        if found.error is None or not found.differentiable:
-            continue
-        known = max(abs(found.error), largest * float(subject.host.linalg.norm(u)))
-        if found.truncation + found.rounding < 1e-2 * known + 1e-6:
-            note = (
-                f"{len(places)} of {subject.x.size} entries are not finite, "
-                f"where the function's slope is {found.error:.3g}"
-            )
-            return CheckRow("", math.inf, 0.0, False, note)
-    return apart(
-        "", f"{len(places)} of {subject.x.size} entries are not finite, nor has the function a slope there"
-    )
 
 
 # --------------------------------------------------------------------------------------------------- what they share

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from pillars.calculus._check_directions import kink_note, survey
+from pillars.calculus._check_doubts import across, nonfinite, unexplained
 from pillars.calculus._check_methods import (
     CheckRow,
     Evidence,
@@ -13,7 +14,6 @@ from pillars.calculus._check_methods import (
     autodiff,
     central,
     complex_step,
-    nonfinite,
     taylor,
 )
 from pillars.calculus._probes import Problem
@@ -58,22 +58,28 @@ def check_subject(subject: Subject, methods: Sequence[str] = METHODS) -> Gradien
         return _together([apart(method, reason) for method in methods])
     evidence = _gather(subject)
     rows: dict[str, CheckRow] = {}
+    doubt: str | None = None
     if "autodiff" in methods:
         rows["autodiff"] = autodiff(evidence)
     numerical = [method for method in methods if method in _NUMERICAL]
     senseless = nonfinite(evidence) if numerical else None
-    if senseless is not None:
+    if senseless is not None and senseless.ok is False:
         rows |= {method: senseless._replace(method=method) for method in numerical}
     elif numerical:
         seen = survey(subject, evidence.problem, ~subject.host.isfinite(evidence.raw))
         walks = [evidence.walk(u, found) for u, found in seen.smooth]
-        broken = kink_note(seen.broken)
+        broken = kink_note(seen.broken) if senseless is None else senseless.note
         for method in numerical:
             row = _NUMERICAL[method](evidence, walks, seen.words)
             # where nothing is wrong along the others, a kink leaves the verdict open
             rows[method] = row if row.ok is False or broken is None else apart(method, broken)
         if "autodiff" in rows and rows["autodiff"].ok and any(found.gap for _, found in seen.broken):
             rows["autodiff"] = apart("autodiff", "both agree, but a function that jumps has no derivative")
+        doubt = unexplained(evidence, walks)
+    elif rows["autodiff"].ok:
+        doubt = unexplained(evidence, across(evidence))
+    if doubt is not None:
+        rows = {method: apart(method, doubt) if row.ok else row for method, row in rows.items()}
     return _together([rows[method] for method in methods])
 
 

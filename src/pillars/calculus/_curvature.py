@@ -52,12 +52,19 @@ def subject(where: str, loss: Callable[..., Any], params: Any, data: tuple[Any, 
     if not sizes(params):
         raise ShapeError(f"{where}: params has no entries, expected at least one number to move.")
 
-    def value(p: Tree) -> Any:
+    # the data are arguments, not captured: there every library's arrays work beside traced ones
+    def value(p: Tree, *data: Any) -> Any:
         with home.explaining():
             return loss(p, *data)
 
-    gradient = home.jit(home.grad(value))
-    return Subject(home, params, home.jit(value), gradient, _product(home, value, gradient))
+    slope = home.grad(value)
+    return Subject(
+        home,
+        params,
+        home.jit(lambda p: value(p, *data)),
+        home.jit(lambda p: slope(p, *data)),
+        _product(home, value, data),
+    )
 
 
 def sizes(tree: Tree) -> int:
@@ -65,10 +72,8 @@ def sizes(tree: Tree) -> int:
     return sum(math.prod(leaf.shape) for leaf in tree_leaves(tree))
 
 
-def _product(
-    home: Backend, value: Callable[[Tree], Any], gradient: Callable[[Tree], Tree]
-) -> Callable[[Tree, Tree], Tree]:
-    compiled = home.jit(lambda p, v: hvp(value, p, v))
+def _product(home: Backend, value: Callable[..., Any], data: tuple[Any, ...]) -> Callable[[Tree, Tree], Tree]:
+    compiled = home.jit(lambda p, v: hvp(value, p, v, *data))
     # arithmetic on 0-d arrays leaves scalars on NumPy
     return lambda p, v: home.as_arrays(compiled(home.as_arrays(p), home.as_arrays(v)))
 

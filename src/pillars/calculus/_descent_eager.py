@@ -241,6 +241,7 @@ def _result(plan: Plan, params: Any, final: Any, kept: _Kept, code: int, dtype: 
         array([*rates, math.nan] if whole else rates or [math.nan], dtype),
         steps if whole else steps - 1,
         plan.implied,
+        home.as_arrays(final) if plan.batch_size else None,
     )
     history = History(*(array(values, dtype) for values in (losses, rates, kept.norms)))
     return Descent(params, final, history, steps, *(home.as_arrays(x) for x in verdict))

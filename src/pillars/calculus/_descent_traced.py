@@ -160,7 +160,7 @@ def _judged(plan: Plan, found: Descent) -> Verdict:
     nan = xp.full((1,), xp.nan, dtype=history.loss.dtype)
     losses, rates = xp.concat([history.loss, nan]), xp.concat([history.learning_rate, nan])
     if plan.batch_size:
-        return judge(code, losses, rates, steps - 1, plan.implied)
+        return judge(code, losses, rates, steps - 1, plan.implied, found.loss)
     whole = (code == RUNNING) | (code == HALTED) | (code == STALLED) | (code == STOPPED)
     at_end = xp.arange(losses.shape[0], dtype=steps.dtype) == steps
     losses = xp.where(whole & at_end, xp.astype(found.loss, losses.dtype), losses)

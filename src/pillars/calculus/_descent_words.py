@@ -102,7 +102,9 @@ def _blown_up(code: int, n: int, losses: list[float], loss: float, cause: str) -
             f"{losses[-1]:.4g}; params and loss are those before it"
         )
         return f"{went}. {cause}"
-    return f"{went}; each of the last ones raised it. {cause}"
+    if len(losses) > 2 and losses[-3] < losses[-2] < losses[-1] < loss:
+        return f"{went}; each of the last ones raised it. {cause}"
+    return f"{went}, on all data, far beyond what batches differ by. {cause}"
 
 
 def _cause(sharpness: float, limit: float, rate: str) -> str:

@@ -214,7 +214,8 @@ def _both(a: tuple[Any, Any], b: tuple[Any, Any]) -> tuple[Any, Any]:
 def of_rows(w: Any, x: Any, y: Any) -> Any:
     """The loss, from all rows."""
     _check(w, x, y)
-    return mean_squared_error(x @ w, y)
+    # by the namespace of w, which may be traced: x, which is not, would refuse it on some libraries
+    return mean_squared_error(namespace(w).matmul(x, w), y)
 
 
 def _value(w: Any, quadratic: Quadratic) -> Any:

@@ -6,9 +6,10 @@ What the readings have in common; what each makes of the operations stands in a 
 from __future__ import annotations
 
 import sys
+from bisect import bisect_left
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 from pillars.backends import tree_flatten, tree_map, tree_unflatten
 from pillars.backends._dtypes import dtype_kind
@@ -16,16 +17,38 @@ from pillars.calculus import _traced_operations  # noqa: F401 - it registers the
 from pillars.calculus._captured import lending
 from pillars.calculus._reverse import call
 from pillars.calculus._reverse_arguments import home_of, outside, parameter
-from pillars.calculus._tape import Trace
+from pillars.calculus._tape import OBSERVER, Node, Trace, next_number
 from pillars.calculus._traced import TracedArray, strip
 from pillars.calculus._traced_namespace import space_of
 
-__all__ = ["layer_of", "location", "read"]
+__all__ = ["Computed", "layer_of", "location", "read"]
 
 # code between the user's line and the trace
 _BETWEEN = frozenset(
     {"array_api_compat", "array_api_strict", "contextlib", "cupy", "functools", "numpy", "pillars"}
 )
+
+
+class Computed(NamedTuple):
+    """One operation as it ran.
+
+    Attributes
+    ----------
+    name : the operation's; "" for what the rule of a gradient made of plain arrays.
+    operands, results : plain arrays, and numbers.
+    options, record : what else it was given, or for what a rule made the number of the walk; the record of an operation
+        of pillars, else None.
+    line : the user's line, ``file:line in function``; in a gradient that of the function whose gradient it is.
+    of : that function, "" outside gradients (on JAX everywhere).
+    """
+
+    name: str
+    operands: tuple[Any, ...]
+    results: tuple[Any, ...]
+    options: Any
+    record: Any
+    line: str
+    of: str
 
 
 def location() -> str:
@@ -46,23 +69,68 @@ def layer_of(record: Any, values: Any) -> str:
     return next((str(values[p.position]) for p in record.names if values[p.position] is not None), "")
 
 
-def read(where: str, f: Callable[..., Any], args: tuple[Any, ...], note: Callable[..., None]) -> Any:
+class _Observer:
+    """Where the program stands: the user's line, and in a backward walk that of the function whose gradient it is.
+
+    Numbers of nodes rise as the program runs, so that the operation told of last before a node was made is its own.
+    """
+
+    def __init__(self, note: Callable[..., None]) -> None:
+        self.note = note
+        self.node: Node | None = None
+        self.walk = 0  # how many there have been: one whose result is not finite is made again
+        self.numbers: list[int] = []
+        self.places: list[tuple[str, str]] = []  # of these: whose gradient, and the line
+
+    def enter(self, node: Node | None) -> None:
+        """The walk pulls a cotangent through this node; None: it is over."""
+        self.node = node
+        self.walk += node is None
+
+    def place(self) -> tuple[str, str]:
+        """The function whose gradient is being taken, "" for none, and the user's line."""
+        if self.node is None:
+            return "", location()
+        at = bisect_left(self.numbers, self.node.number) - 1
+        of, line = self.places[at] if at >= 0 else ("", location())
+        return of or str(getattr(self.node.rule, "name", "")), line
+
+    def told(self, name: str, operands: Any, results: Any, options: Any, record: Any = None) -> None:
+        """An operation of the program."""
+        of, line = self.place()
+        self.numbers.append(next_number())
+        self.places.append((of, line))
+        self.note(
+            Computed(name, tuple(map(strip, operands)), tuple(map(strip, results)), options, record, line, of)
+        )
+
+    def pulled(self, d: Any) -> None:
+        """What a rule has made of a cotangent; what it computes of traced values has been told already."""
+        if self.node is None or (type(d) is TracedArray and d._trace.level):
+            return
+        of, line = self.place()
+        saved = self.node.saved if isinstance(self.node.saved, tuple) else ()
+        operands = tuple(strip(x) for x in saved if hasattr(x, "shape"))
+        self.note(Computed("", operands, (strip(d),), {"walk": self.walk}, None, line, of))
+
+
+def read(where: str, f: Callable[..., Any], args: tuple[Any, ...], note: Callable[[Computed], None]) -> Any:
     """The result of ``f(*args)``, plain; of every operation `note` is told, with where it stands.
 
-    ``note(name, operands, results, options, record, line)``: operands and results are plain arrays, and numbers;
-    ``line()`` is the user's line, ``file:line in function``. Comparisons and what else is a constant to a gradient are
-    not told of; nor is what is computed of plain arrays alone. On JAX the operations are the primitives of its program,
-    loops of ``jax.lax`` whole.
+    ``note`` is handed a :class:`Computed`. Comparisons and what else is a constant to a gradient are not told of; nor
+    is what is computed of plain arrays alone, but for what the rule of a gradient makes of a cotangent. On JAX the
+    operations are the primitives of its program, loops of ``jax.lax`` whole.
     """
     home = home_of(where, args)
     if home.name == "jax":
-        return home.run_told(f, args, note)
+
+        def told(name: str, operands: Any, results: Any, options: Any, record: Any, line: Any) -> None:
+            note(Computed(name, tuple(operands), tuple(results), options, record, line(), ""))
+
+        return home.run_told(f, args, told)
     trace = Trace(space_of(home))
-
-    def told(name: str, operands: Any, results: Any, options: Any, record: Any = None) -> None:
-        note(name, tuple(map(strip, operands)), tuple(map(strip, results)), options, record, location)
-
-    trace.reading = told
+    observer = _Observer(note)
+    trace.reading = observer.told
     lent: list[Any] = []
 
     def enter(leaf: Any) -> Any:
@@ -76,5 +144,9 @@ def read(where: str, f: Callable[..., Any], args: tuple[Any, ...], note: Callabl
     for argument in args:
         leaves, treedef = tree_flatten(argument)
         given.append(tree_unflatten(treedef, [enter(leaf) for leaf in leaves]))
-    with lending(lent), home.quiet():
-        return tree_map(lambda y: strip(y) if type(y) is TracedArray else y, call(trace, f, given, {}))
+    token = OBSERVER.set(observer)
+    try:
+        with lending(lent), home.quiet():
+            return tree_map(lambda y: strip(y) if type(y) is TracedArray else y, call(trace, f, given, {}))
+    finally:
+        OBSERVER.reset(token)

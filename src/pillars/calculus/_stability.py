@@ -9,7 +9,10 @@ from typing import Any, NamedTuple
 from pillars._errors import CapabilityError, ShapeError
 from pillars.backends import procedure, tree_leaves, tree_map
 from pillars.calculus._curvature import Sharpness, Subject, subject, top
+from pillars.calculus._numbers import count
 from pillars.calculus._optimizers import Optimizer, sgd
+from pillars.calculus._plateau import PlateauUpdate
+from pillars.calculus._schedule_course import Course
 
 __all__ = ["Preflight", "StabilityLimit", "preflight", "stable_learning_rate"]
 
@@ -18,10 +21,15 @@ _SAME = {
     "float32": 1e-3,
     "float64": 1e-7,
 }  # how much H·v may change along a step, relative to λ, on a quadratic
-_HORIZON = 1000  # steps of a schedule that are looked at
 _MARGIN = 0.9
 _REHEARSED = (1, 4, 16, 64)  # steps after which the curvature is looked at again
 _BEYOND = 1e3  # times the loss at the start
+_UNTOLD = "cannot be told"
+_HESSIAN = "The loss's Hessian is NaN at params, where the loss and its gradient are finite."
+_ELSEWHERE = (
+    "There is no second derivative there, or none is known, such as of a norm, a square root or eigenvectors at "
+    "special points. Start a small way off, or write that part so that it is smooth there (a sum of squares)."
+)
 
 
 class StabilityLimit(NamedTuple):
@@ -46,16 +54,17 @@ class Preflight(NamedTuple):
 
     Attributes
     ----------
-    verdict : "stable": the rate is below the limit. "catapult": above it by less than twice, on a loss that is no
-        quadratic, or above one on the way of its first steps: it may rise and come back where the loss is flatter.
-        "diverges": beyond. Adam's steps grow its preconditioner with them: above its limit it oscillates, and is said
-        to diverge only where its first steps do.
-    limit : at the starting point.
+    verdict : "stable": the rate is below the limit, at every step of a schedule. "catapult": above it by less than
+        twice, on a loss that is no quadratic, or above one on the way of its first steps: it may rise and come back
+        where the loss is flatter. "diverges": beyond. Adam's steps grow its preconditioner with them: above its limit
+        it oscillates, and is said to diverge only where its first steps do. "cannot be told": the Hessian is NaN there
+        or on that way.
+    limit : at the starting point; NaN where it cannot be told.
     ahead : the lowest limit on the way of the first 64 steps, which are rehearsed; 0 where the loss grew a
         thousandfold.
-    learning_rate : what is compared with them; of a schedule the largest rate of its first 1000 steps.
+    learning_rate : what is compared with them; of a schedule its largest rate in the whole run.
     quadratic : whether the Hessian is the same a step away: then the limit is exact. False for Adam.
-    advice : what to do.
+    advice : what to do; of a schedule that reaches the limit, at which step it does.
     """
 
     verdict: str
@@ -112,8 +121,14 @@ def stable_learning_rate(
     >>> round(found.limit, 4), found.formula
     (0.0909, '2/λ')
     """
-    given = subject("stable_learning_rate", loss, params, data)
-    return _limit("stable_learning_rate", given, sgd(1.0) if optimizer is None else optimizer, rng)[0]
+    where = "stable_learning_rate"
+    given = subject(where, loss, params, data)
+    found = _limit(where, given, sgd(1.0) if optimizer is None else optimizer, rng)[0]
+    if math.isnan(found.limit):
+        raise ShapeError(
+            f"{where}: a product with the loss's Hessian is NaN at params, expected finite numbers. {_ELSEWHERE}"
+        )
+    return found
 
 
 @procedure(
@@ -122,7 +137,12 @@ def stable_learning_rate(
     )
 )
 def preflight(
-    loss: Callable[..., Any], params: Any, *data: Any, optimizer: Optimizer, rng: Any = 0
+    loss: Callable[..., Any],
+    params: Any,
+    *data: Any,
+    optimizer: Optimizer,
+    steps: int | None = None,
+    rng: Any = 0,
 ) -> Preflight:
     """Whether a run will be stable, before its first step.
 
@@ -130,20 +150,28 @@ def preflight(
     ----------
     loss, params, data, rng : see :func:`sharpness`.
     optimizer : of pillars, with the rate or schedule that is meant to be used.
+    steps : of the run, 1 or more, which a schedule is looked at for. None: as many as the schedule's own numbers name,
+        and 2²⁰ at least.
 
     Returns
     -------
-    Preflight(verdict, limit, ahead, learning_rate, quadratic, advice): the verdict is "stable", "catapult" or
-    "diverges"; see :class:`Preflight`.
+    Preflight(verdict, limit, ahead, learning_rate, quadratic, advice): the verdict is "stable", "catapult", "diverges"
+    or "cannot be told"; see :class:`Preflight`.
 
     Raises
     ------
-    As :func:`stable_learning_rate`.
+    As :func:`stable_learning_rate`, but for a Hessian that is NaN where the loss and its gradient are finite: that is
+    the verdict "cannot be told".
 
     Notes
     -----
-    Cost: that of :func:`stable_learning_rate`, a gradient and a Hessian product. On a quadratic the verdict is a
-    theorem; elsewhere the limit is that of the starting point.
+    Cost: that of :func:`stable_learning_rate`, a gradient, a Hessian product, and 64 steps. On a quadratic the verdict
+    is a theorem; elsewhere the limit is that of the starting point, or of the first steps.
+
+    A schedule is any function of the step. It is asked for every step at first and for a few hundred in each doubling
+    from then on, in one call where it takes an array of them; the largest rate and the step at which it first reaches
+    the limit are then searched for between these. A rise and fall within a hundredth of the steps before it may be
+    missed. What :func:`reduce_on_plateau` lowers is taken as it is not lowered.
 
     References
     ----------
@@ -159,11 +187,19 @@ def preflight(
     ('diverges', 0.0909)
     """
     given = subject("preflight", loss, params, data)
+    length = None if steps is None else count("preflight", "steps", steps, 1)
     found, vector = _limit("preflight", given, optimizer, rng)
-    rate = _largest_rate(given, optimizer)
+    course = _course(given, optimizer, length)
+    rate = float(optimizer.init(given.params).learning_rate) if course is None else course.largest()
     adapts = optimizer.update.rule.preconditioned  # type: ignore[attr-defined]
+    if math.isnan(found.limit):
+        return Preflight(_UNTOLD, math.nan, math.nan, rate, False, f"{_HESSIAN} {_ELSEWHERE}")
     quadratic = not adapts and _is_quadratic(given, found.sharpness, vector)
-    ahead = found.limit if quadratic else min(found.limit, _rehearsed(given, optimizer, rng))
+    lowest = found.limit if quadratic else _rehearsed(given, optimizer, rng)
+    if math.isnan(lowest):
+        words = f"In a rehearsal of the first {_REHEARSED[-1]} steps the loss's Hessian became NaN."
+        return Preflight(_UNTOLD, found.limit, math.nan, rate, False, f"{words} {_ELSEWHERE}")
+    ahead = min(found.limit, lowest)
     if rate < ahead:
         verdict = "stable"
     elif adapts:  # what grows makes the preconditioner grow, until the steps are small enough
@@ -173,27 +209,42 @@ def preflight(
     else:
         verdict = "catapult"
     result = Preflight(verdict, found.limit, ahead, rate, quadratic, "")
-    warms_up = optimizer.update.schedule is not None  # type: ignore[attr-defined]
-    return result._replace(advice=_advice(result, found, warms_up=warms_up))
+    at = None if course is None or verdict == "stable" else course.reaches(ahead or found.limit)
+    return result._replace(advice=_advice(result, found, warms_up=course is not None, at=at))
+
+
+def _stepped(given: Subject, optimizer: Optimizer, params: Any, state: Any) -> Any:
+    """One step, the loss shown to an optimiser that asks for it."""
+    gradient, update = given.gradient(params), optimizer.update
+    if isinstance(update, PlateauUpdate):
+        return update(gradient, state, params, value=given.value(params))
+    return update(gradient, state, params)
+
+
+def _moments(state: Any) -> Any:
+    """The second moments in a state, or in that of the optimiser inside."""
+    return getattr(state, "inner", state).second_moment
 
 
 def _rehearsed(given: Subject, optimizer: Optimizer, rng: Any) -> float:
-    """The lowest limit on the way of the first steps; 0 where the loss leaves all bounds there."""
+    """The lowest limit on the way of the first steps; 0 where the loss leaves all bounds there, NaN where one is."""
     rule = optimizer.update.rule  # type: ignore[attr-defined]
     params, state = given.params, optimizer.init(given.params)
     first = float(given.value(params))
     lowest = math.inf
     for step in range(1, _REHEARSED[-1] + 1):
-        gradient = given.gradient(params)
-        params, state, *_ = optimizer.update(gradient, state, params)
+        params, state, *_ = _stepped(given, optimizer, params, state)
         if step not in _REHEARSED:
             continue
         loss = float(given.value(params))
         if not math.isfinite(loss) or loss > _BEYOND * max(abs(first), 1e-300):
             return 0.0
-        scale = rule.scale(given.home.xp, state.second_moment, step) if rule.preconditioned else None
+        scale = rule.scale(given.home.xp, _moments(state), step) if rule.preconditioned else None
         pairs = top(given, scale, params=params, rng=rng, tolerance=1e-2)
-        lowest = min(lowest, rule.stable(float(pairs.eigenvalues[-1]))[0])
+        limit = rule.stable(float(pairs.eigenvalues[-1]))[0]
+        if math.isnan(limit):
+            return math.nan
+        lowest = min(lowest, limit)
     return lowest
 
 
@@ -205,26 +256,29 @@ def _limit(where: str, given: Subject, optimizer: Optimizer, rng: Any) -> tuple[
             f"{where}: optimizer is {optimizer!r:.60}, expected one of pillars: sgd, adam, adamw. There is no formula "
             "for others; sharpness gives the curvature."
         )
+    xp = given.home.xp
+    slopes = tree_leaves(given.gradient(given.params))
+    if not math.isfinite(float(given.value(given.params))) or not all(
+        bool(xp.all(xp.isfinite(g))) for g in slopes
+    ):
+        raise ShapeError(
+            f"{where}: the loss or its gradient is not finite at params, expected finite numbers. Start elsewhere, or "
+            "look for NaN in the data."
+        )
     scale = None
     if rule.preconditioned:
-        after = optimizer.update(given.gradient(given.params), optimizer.init(given.params), given.params)
-        scale = rule.scale(given.home.xp, after.state.second_moment, 1)
+        after = _stepped(given, optimizer, given.params, optimizer.init(given.params))
+        scale = rule.scale(xp, _moments(after.state), 1)
     pairs = top(given, scale, rng=rng)
     sharp = Sharpness(float(pairs.eigenvalues[-1]), float(pairs.residuals[-1]))
-    if math.isnan(sharp.value) or not math.isfinite(float(given.value(given.params))):
-        raise ShapeError(
-            f"{where}: the loss, its gradient or its curvature is not finite at params, expected finite numbers. Start "
-            "elsewhere, or look for NaN in the data."
-        )
     limit, low, formula = rule.stable(sharp.value)
-    return StabilityLimit(limit, low, sharp, formula), pairs.basis[-1]
+    return StabilityLimit(limit, low, sharp, formula), pairs.basis[-1, ...]
 
 
-def _largest_rate(given: Subject, optimizer: Optimizer) -> float:
-    schedule = optimizer.update.schedule  # type: ignore[attr-defined]
-    if schedule is None:
-        return float(optimizer.init(given.params).learning_rate)
-    return max(float(schedule(step)) for step in range(_HORIZON))
+def _course(given: Subject, optimizer: Optimizer, steps: int | None) -> Course | None:
+    """What a schedule does in the whole run; None where the rate is one number."""
+    rule, schedule = optimizer.update.rule, optimizer.update.schedule  # type: ignore[attr-defined]
+    return None if schedule is None else Course(rule, schedule, given.home, steps)
 
 
 def _is_quadratic(given: Subject, sharp: Sharpness, vector: Any) -> bool:
@@ -251,7 +305,7 @@ def _is_quadratic(given: Subject, sharp: Sharpness, vector: Any) -> bool:
     return change <= _SAME.get(str(leaves[0].dtype), 1e-3) * sharp.value
 
 
-def _advice(seen: Preflight, found: StabilityLimit, *, warms_up: bool) -> str:
+def _advice(seen: Preflight, found: StabilityLimit, *, warms_up: bool, at: int | None) -> str:
     rate, limit, ahead = seen.learning_rate, seen.limit, seen.ahead
     if math.isinf(limit):
         flat = "The loss curves upwards nowhere here: no rate is too large for it"
@@ -259,11 +313,14 @@ def _advice(seen: Preflight, found: StabilityLimit, *, warms_up: bool) -> str:
             return f"{flat}, and none is known to be safe."
         return f"{flat}. A loss that goes on so has no minimum either, and falls for ever."
     source = f"{found.formula}, λ = {found.sharpness.value:.4g}"
-    number = f"{rate:.3g} is {rate / limit:.2g} times the limit of {limit:.3g} ({source})"
+    largest = ", the schedule's largest rate," if warms_up else ""
+    number = f"{rate:.3g}{largest} is {rate / limit:.2g} times the limit of {limit:.3g} ({source})"
     if seen.verdict == "stable":
         small = f" With small batches the limit may sink to {found.low:.2g}." if found.low < limit else ""
         later = "" if seen.quadratic else " here; training may move on to sharper places"
         return f"{number}: stable{later}.{small}"
+    if at is not None:
+        number += f"; it passes {ahead or limit:.3g} at step {at}"
     if seen.verdict == "catapult":
         words = "the loss may rise at first and come back where it is flatter"
         if rate < limit:
@@ -279,4 +336,5 @@ def _advice(seen: Preflight, found: StabilityLimit, *, warms_up: bool) -> str:
             f"in a rehearsal of its first {_REHEARSED[-1]} steps the loss grew a thousandfold all the same"
         )
         return f"{number}: {words}. Use a tenth of it, or warm up to it."
-    return f"{number}: each step grows along the sharpest direction. Use at most {_MARGIN * limit:.2g}."
+    grows = "from there on each step grows" if at else "each step grows"
+    return f"{number}: {grows} along the sharpest direction. Use at most {_MARGIN * limit:.2g}."

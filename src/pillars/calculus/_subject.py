@@ -10,7 +10,7 @@ from typing import Any
 from pillars._errors import DTypeError, one_line
 from pillars.backends import Backend, backend, dtype_kind, dtype_name, tree_leaves
 
-__all__ = ["LONGEST", "Subject"]
+__all__ = ["LONGEST", "Subject", "floating_parts"]
 
 LONGEST = 140  # characters of a reason in a table
 
@@ -66,7 +66,11 @@ class Subject:
             start += math.prod(y.shape)
         self.weights = self.flat(self.cotangents)
         self.eps = max(float(home.xp.finfo(x.dtype).eps) for x in [*self.leaves, *found])
+        self.tiny = max(float(home.xp.finfo(x.dtype).smallest_normal) for x in [*self.leaves, *found])
         self.depth = 26 if self.eps < 1e-10 else 20
+        self.imaginary = (
+            1e-30 if self.eps < 1e-10 else 1e-15
+        )  # its square vanishes beside 1, itself does not underflow
 
     def named(self, entry: int) -> str:
         """Where an entry of all arrays in a row is: ``['w'][0, 2]``."""
@@ -123,12 +127,12 @@ class Subject:
 
     def complex_slope(self, point: Any, direction: Any) -> float | str:
         """The contracted derivative at a point along a direction, from an imaginary step; or why there is none."""
-        h = 1e-30 if self.eps < 1e-10 else 1e-15  # its square must vanish beside 1, itself not underflow
+        h = self.imaginary
         leaves = self.place(point + 1j * h * direction, complex_numbers=True)
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("error", message="Casting complex")
-                found = tree_leaves(self.complex_function(leaves))
+                found = floating_parts(self.complex_function(leaves))
         except Exception as error:  # whatever a function makes of complex numbers, it is its answer
             return f"it refuses complex numbers: {one_line(error, LONGEST)}"
         total, start = 0.0, 0
@@ -143,9 +147,20 @@ class Subject:
         return total
 
 
+def floating_parts(found: Any) -> list[Any]:
+    """A result's leaves; integers beside others are left out, as nothing changes them."""
+    leaves = tree_leaves(found)
+    parts = [y for y in leaves if not _counts(y)]
+    return parts or leaves
+
+
+def _counts(y: Any) -> bool:
+    return isinstance(y, int) or dtype_kind(getattr(y, "dtype", None)) in ("integer", "bool")
+
+
 def _floating(home: Any, found: Any) -> list[Any]:
     dtype = home.default_float
-    leaves = [home.asarray(y, dtype=dtype) if type(y) is float else y for y in tree_leaves(found)]
+    leaves = [home.asarray(y, dtype=dtype) if type(y) is float else y for y in floating_parts(found)]
     for leaf in leaves:
         if not hasattr(leaf, "dtype") or dtype_kind(leaf.dtype) != "float":
             kind = dtype_name(leaf.dtype) if hasattr(leaf, "dtype") else type(leaf).__name__

@@ -13,6 +13,7 @@ from pillars.calculus._descent import gradient_descent
 from pillars.calculus._numbers import within
 from pillars.calculus._optimizers import Optimizer, sgd
 from pillars.calculus._steps import Sgd
+from pillars.random import as_key
 
 __all__ = ["ImpliedSharpness", "SweepRow", "implied_sharpness", "learning_rate_sweep"]
 
@@ -143,6 +144,8 @@ def learning_rate_sweep(
     rates: Iterable[float],
     steps: int = 50,
     optimizer: Callable[[float], Optimizer] = sgd,
+    batch_size: int | None = None,
+    rng: Any = 0,
 ) -> tuple[SweepRow, ...]:
     """A short descent from the same start at each of several rates.
 
@@ -151,10 +154,13 @@ def learning_rate_sweep(
     loss, params, data, steps : see :func:`gradient_descent`.
     rates : numbers above 0.
     optimizer : rate -> Optimizer, such as ``lambda rate: adam(rate, beta1=0.8)``.
+    batch_size : rows a step, as of :func:`gradient_descent`; None: all rows in every step.
+    rng : int seed, key, or NumPy Generator: of the rows' order, which is the same for every rate.
 
     Returns
     -------
-    A SweepRow(learning_rate, loss, status) a rate, in their order; `status` as of :func:`gradient_descent`.
+    A SweepRow(learning_rate, loss, status) a rate, in their order; `status` as of :func:`gradient_descent`, `loss` that
+    of all data after the last step, in batches too: rates are compared by their effect, not by one batch's luck.
 
     Raises
     ------
@@ -192,8 +198,12 @@ def learning_rate_sweep(
     asked = [within("learning_rate_sweep", "a rate", rate, 0.0, above=True) for rate in rates]
     if not asked:
         raise ShapeError("learning_rate_sweep: got no rates, expected at least one.")
+    if hasattr(rng, "bit_generator") or rng is None:  # drawn once: every rate sees the same batches
+        rng = as_key(rng, like=next((x for x in tree_leaves((params, data)) if hasattr(x, "shape")), None))
     rows = []
     for rate in asked:
-        found = gradient_descent(loss, params, *data, optimizer=optimizer(rate), steps=steps)
+        found = gradient_descent(
+            loss, params, *data, optimizer=optimizer(rate), steps=steps, batch_size=batch_size, rng=rng
+        )
         rows.append(SweepRow(rate, float(found.loss), str(found.status)))
     return tuple(rows)

@@ -5,18 +5,23 @@ from __future__ import annotations
 import itertools
 import operator
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 from pillars._errors import CapabilityError
 
-__all__ = ["IN_PLACE", "ClosedWayOut", "Node", "Trace"]
+__all__ = ["IN_PLACE", "OBSERVER", "ClosedWayOut", "Node", "Trace", "next_number"]
 
 IN_PLACE = frozenset(
     {"byteswap", "fill", "itemset", "partition", "put", "resize", "setfield", "setflags", "sort"}
 )
 
-_next_number = itertools.count(1).__next__
+next_number = itertools.count(1).__next__
 _next_level = itertools.count(1).__next__
+
+
+# who watches the backward walks of this context, because it reads a trace: see calculus/_reading.py
+OBSERVER: ContextVar[Any] = ContextVar("OBSERVER", default=None)
 
 
 class Trace:
@@ -55,7 +60,7 @@ class Node:
         shape: Any,
         dtype: Any,
     ) -> None:
-        self.number = _next_number()  # parents have smaller numbers: descending is a topological order
+        self.number = next_number()  # parents have smaller numbers: descending is a topological order
         self.rule = rule
         self.parents = parents
         self.saved = saved

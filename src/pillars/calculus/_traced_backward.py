@@ -8,7 +8,7 @@ from typing import Any
 
 from pillars.backends import summed
 from pillars.calculus._rules import Rule, is_complex
-from pillars.calculus._tape import Node, Trace
+from pillars.calculus._tape import OBSERVER, Node, Trace
 from pillars.calculus._traced import TracedArray, strip
 
 __all__ = ["Whole", "backward"]
@@ -134,6 +134,11 @@ class _Walk:
             pending[number], self.nodes[number] = d, node
             heapq.heappush(self.heap, -number)
 
+    def pop(self) -> tuple[int, Node, Any]:
+        """The next node, with its number and its cotangent."""
+        number = -heapq.heappop(self.heap)
+        return number, self.nodes.pop(number), self.pending.pop(number)
+
     def add_place(self, node: Node, place: int, g: Any) -> None:
         """A cotangent of one of an operation's results."""
         number = node.number
@@ -141,6 +146,23 @@ class _Walk:
             self.pending[number], self.nodes[number] = {}, node
             heapq.heappush(self.heap, -number)
         self.pending[number][place] = g  # each result has one node, and is visited once
+
+
+class _Watched(_Walk):
+    """A walk whose cotangents somebody is shown, and the node that each is pulled through."""
+
+    def __init__(self, space: Any, observer: Any) -> None:
+        super().__init__(space)
+        self.observer = observer
+
+    def pop(self) -> tuple[int, Node, Any]:
+        number, node, g = super().pop()
+        self.observer.enter(node)
+        return number, node, g
+
+    def add(self, node: Node, d: Any, xp: Any) -> None:
+        self.observer.pulled(d)
+        super().add(node, d, xp)
 
 
 class _Reach:
@@ -190,18 +212,25 @@ class _Reach:
 
 
 def _walk(trace: Trace, seeds: Sequence[tuple[Node, Any]], *, careful: bool) -> dict[int, Any]:
+    observer = OBSERVER.get()
+    if observer is None:
+        return _pull(trace, _Walk(trace.space), seeds, careful=careful)
+    found = _pull(trace, _Watched(trace.space, observer), seeds, careful=careful)
+    observer.enter(None)
+    return found
+
+
+def _pull(trace: Trace, walk: _Walk, seeds: Sequence[tuple[Node, Any]], *, careful: bool) -> dict[int, Any]:
     space, base = trace.space, trace.space.base
-    walk = _Walk(space)
     leaves: dict[int, Any] = {}
     reach = _Reach(trace, seeds) if careful else None
     for node, g in seeds:
         walk.add(node, g, space)
-    heap, nodes, pending = walk.heap, walk.nodes, walk.pending
+    heap = walk.heap
     rule: Any = None
     try:
         while heap:
-            number = -heapq.heappop(heap)
-            node, g = nodes.pop(number), pending.pop(number)
+            number, node, g = walk.pop()
             rule = node.rule
             reached = None if reach is None else reach.below(node)
             if rule is None:

@@ -1,5 +1,20 @@
-"""Run logs, findings and rules that judge anyone's training loop. Planned: nothing is here yet."""
+"""What judges anyone's training: where the first value that is not finite was made, what a function costs, its shapes.
+
+Run logs, findings and rules are planned.
+"""
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from pillars.diagnosis._cost import FunctionCost, OperationCost, OperationShapes, cost, shapes
+from pillars.diagnosis._nonfinite import Origin, Range, find_nonfinite
+
+__all__ = [
+    "FunctionCost",
+    "OperationCost",
+    "OperationShapes",
+    "Origin",
+    "Range",
+    "cost",
+    "find_nonfinite",
+    "shapes",
+]
