@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pillars.linalg._components import PrincipalComponents
 from pillars.linalg._eigh import Eigh, eigh
 from pillars.linalg._lanczos import Lanczos, lanczos
-from pillars.linalg._pca import PrincipalComponents, pca
+from pillars.linalg._pca import pca
 from pillars.linalg._svd import SVD, randomized_svd
 
 __all__ = ["SVD", "Eigh", "Lanczos", "PrincipalComponents", "eigh", "lanczos", "pca", "randomized_svd"]

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from pillars._errors import ShapeError
-from pillars._typing import Array
-from pillars.backends import Call, Draw, Flops, averaged, backend, namespace, operation
+from pillars._errors import DTypeError, ShapeError
+from pillars._typing import AnyArray, Array
+from pillars.backends import (
+    Call,
+    Draw,
+    Flops,
+    averaged,
+    backend,
+    dtype_kind,
+    dtype_name,
+    namespace,
+    operation,
+)
 from pillars.reduce import fold, moments, row_blocks, serial, threaded
 
 __all__ = ["MeanCovariance", "mean_covariance"]
@@ -26,8 +36,10 @@ def _rows(draw: Draw) -> Call:
 
 
 @operation(domain=_rows, half="native", jax_derivative="jvp")
-def mean_covariance(x: Array, scale: Array | None = None, /) -> MeanCovariance:
+def mean_covariance(x: AnyArray, scale: Array | None = None, /) -> MeanCovariance:
     """Mean of rows, and unbiased covariance of scale·x, by blocks: in float64 on a host, whatever the dtype of x.
+
+    Integers and half precision are converted block by block there.
 
     A power of two for the scale, that of :func:`binary_scale`, and no square overflows or vanishes.
     """
@@ -36,8 +48,9 @@ def mean_covariance(x: Array, scale: Array | None = None, /) -> MeanCovariance:
     if scale is None:
         found = fold(moments(), row_blocks(x), runner=runner)
         return MeanCovariance(found.mean, found.covariance)
-    found = fold(moments(), row_blocks(x * scale), runner=runner)
     xp = namespace(x, scale)
+    x = x if dtype_kind(x.dtype) in ("float", "half") else xp.astype(x, scale.dtype)
+    found = fold(moments(), row_blocks(x * scale), runner=runner)
     return MeanCovariance(found.mean / xp.astype(scale, found.mean.dtype), found.covariance)
 
 
@@ -47,6 +60,10 @@ def _(x: Any, scale: Any, /) -> None:
         raise ShapeError(
             f"mean_covariance: x has shape {tuple(x.shape)}, expected (n, d) with n of at least 2: rows of d numbers. "
             "Use x[:, None] for one column."
+        )
+    if dtype_kind(x.dtype) not in ("float", "half", "integer", "bool"):
+        raise DTypeError(
+            f"mean_covariance: x has dtype {dtype_name(x.dtype)}, expected real numbers. Take the real part first."
         )
     if scale is not None and scale.shape != ():
         raise ShapeError(
