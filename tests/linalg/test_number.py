@@ -16,6 +16,8 @@ from pillars.calculus import grad
 from pillars.linalg import pca
 from pillars.linalg._number import likeliest_number, number_of_share
 
+EPS = 2.0**-52
+
 
 @pytest.mark.parametrize("load", [load_iris, load_wine, load_digits, load_breast_cancer])
 @pytest.mark.parametrize("wanted", [0.5, 0.95, 0.999, "mle"])
@@ -46,9 +48,13 @@ def test_on_every_backend_but_not_inside_a_trace(wanted: Any, variant: Variant) 
 
 def test_the_share_is_passed() -> None:
     """By more than it, as elsewhere; all components where rounding says that no number is enough."""
-    assert number_of_share([2.0, 1.0, 1.0], 0.5) == 2
-    assert number_of_share([2.0, 1.0, 1.0], 0.49) == 1
-    assert number_of_share([2.0, 1.0, 1.0], 1.0 - 2.0**-53) == 3
+    assert number_of_share([2.0, 1.0, 1.0], 0.5, EPS) == 2
+    assert number_of_share([2.0, 1.0, 1.0], 0.49, EPS) == 1
+    assert number_of_share([2.0, 1.0, 1.0], 1.0 - 2.0**-53, EPS) == 3
+    for dtype in (np.float32, np.float64):
+        x = load_iris().data.astype(dtype)
+        share = float(pca(x).explained_variance_ratio.cumsum()[-2])
+        assert pca(x, share).components.shape[0] == 4
     assert pca(np.diag([3.0, 2.0, 1.0]), np.float32(0.5)).components.shape[0] == 1
 
 
@@ -61,11 +67,10 @@ def test_the_likeliest_number_has_no_unit(size: float) -> None:
 
 
 def test_equal_variances_and_none() -> None:
-    eps = 2.0**-52
-    assert likeliest_number([4.0, 4.0, 1.0, 1.0, 1.0], 1000, eps) == 2
+    assert likeliest_number([4.0, 4.0, 1.0, 1.0, 1.0], 1000, EPS) == 2
     # a column twice: its variance is rounding, and no component
-    assert likeliest_number([4.0, 1.0, 1e-17, 0.0], 1000, eps) == 2
-    assert likeliest_number([3.0, 3.0], 10, eps) == 1
+    assert likeliest_number([4.0, 1.0, 1e-17, 0.0], 1000, EPS) == 2
+    assert likeliest_number([3.0, 3.0], 10, EPS) == 1
     x = np.random.default_rng(0).standard_normal((60, 3))
     assert pca(np.concatenate([x, x], axis=1), "mle").components.shape[0] <= 3
 
@@ -98,7 +103,7 @@ def test_the_evidence_is_minkas() -> None:
                 - k / 2 * math.log(n)
             )
 
-        assert likeliest_number(spectrum, n, 2.0**-52) == max(range(1, d), key=evidence)
+        assert likeliest_number(spectrum, n, EPS) == max(range(1, d), key=evidence)
 
 
 @pytest.mark.parametrize(

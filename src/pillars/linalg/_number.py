@@ -27,28 +27,30 @@ def checked_number(n_components: Any, shape: tuple[int, ...], solver: str) -> in
                 f"pca: n_components is 'mle' and x has {shape[0]} rows of {shape[1]} columns, expected at least 2 "
                 "columns, and as many rows. Say a number, or a share of the variance such as 0.95."
             )
-    elif isinstance(host_number(n_components), float):
-        n_components = host_number(n_components)
-        if not 0.0 < n_components < 1.0:
+        wanted: float | str = n_components
+    elif isinstance(share := host_number(n_components), float):
+        if not 0.0 < share < 1.0:
             raise DTypeError(
-                f"pca: n_components is {n_components}, expected an integer, or a share of the variance between 0 and 1."
+                f"pca: n_components is {share}, expected an integer, or a share of the variance between 0 and 1."
             )
+        wanted = share
     else:
         return rank("pca", "n_components", n_components, shape)
     if solver == "randomized":
         raise ShapeError(
-            f"pca: n_components is {shown(n_components)} and solver 'randomized', which finds leading components "
+            f"pca: n_components is {wanted!r} and solver 'randomized', which finds leading components "
             "alone: expected a number. Say one, or solver='full'."
         )
-    return n_components
+    return wanted
 
 
-def number_of_share(variances: list[float], share: float) -> int:
-    """The least number of components that have more than this share of the variance."""
+def number_of_share(variances: list[float], share: float, eps: float) -> int:
+    """The least number of components that have more than this share of the variance, by more than rounding."""
     total = math.fsum(variances)
     _refuse_constant(total)
-    part = [math.fsum(variances[:k]) / total > share for k in range(1, len(variances))]
-    return part.index(True) + 1 if True in part else len(variances)
+    least = share + len(variances) * eps
+    enough = (k for k in range(1, len(variances)) if math.fsum(variances[:k]) / total > least)
+    return next(enough, len(variances))
 
 
 def likeliest_number(variances: list[float], n: int, eps: float) -> int:

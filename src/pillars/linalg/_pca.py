@@ -169,9 +169,10 @@ def _number(variances: Any, wanted: float | str, rows: Rows) -> int:
             f"pca: n_components is {wanted!r} and the variances of x are not finite, expected numbers whose squares "
             f"{dtype_name(rows.dtype)} holds. Drop rows that are not finite, or scale them, or say a number."
         )
+    eps = float(home.xp.finfo(rows.dtype).eps)
     if isinstance(wanted, str):
-        return likeliest_number(numbers, rows.x.shape[0], float(home.xp.finfo(rows.dtype).eps))
-    return number_of_share(numbers, wanted)
+        return likeliest_number(numbers, rows.x.shape[0], eps)
+    return number_of_share(numbers, wanted, eps)
 
 
 def _cast(part: Any, dtype: Any) -> Any:
