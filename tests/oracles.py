@@ -13,7 +13,7 @@ from typing import Any
 import mpmath
 import numpy as np
 import scipy.linalg
-from scipy import special
+from scipy import special, stats
 
 __all__ = ["ORACLES"]
 
@@ -402,9 +402,9 @@ def _right_singular(x: Any) -> Any:
     return u * np.sign(np.sum(turned * vh, axis=1)), s, turned
 
 
-def _projected_svd(x: Any, shift: Any, omega: Any, *, k: int, powers: int, blocks: int) -> Any:
+def _projected_svd(x: Any, shift: Any, rest: Any, omega: Any, *, k: int, powers: int, blocks: int) -> Any:
     """QR at every half step of the iteration, all blocks' QR at once, then the whole SVD of the rows in their space."""
-    z = x - shift
+    z = x - shift - rest
     z = z if z.shape[0] >= z.shape[1] else z.T
     q = np.linalg.qr(omega)[0]
     krylov = [q]
@@ -416,6 +416,19 @@ def _projected_svd(x: Any, shift: Any, omega: Any, *, k: int, powers: int, block
     near = near if x.shape[0] >= x.shape[1] else near.T
     u, s, vh = _right_singular(near)
     return u[:, :k], s[:k], vh[:k]
+
+
+def _model_covariance(components: Any, variances: Any, noise: Any) -> Any:
+    """Beside the components' plane the noise alone."""
+    k, d = components.shape
+    beside = scipy.linalg.null_space(components)
+    assert beside.shape == (d, d - k)
+    return components.T @ np.diag(np.maximum(variances, noise)) @ components + noise * beside @ beside.T
+
+
+def _log_likelihood(x: Any, mean: Any, components: Any, variances: Any, noise: Any) -> Any:
+    covariance = _model_covariance(components, variances, noise)
+    return np.asarray([stats.multivariate_normal(mean, covariance).logpdf(row) for row in x])
 
 
 def _block_moments(x: Any) -> Any:
@@ -468,17 +481,19 @@ ORACLES: dict[str, Callable[..., Any]] = {
     "linalg.eigh": _eigh,
     "linalg.expm": scipy.linalg.expm,
     "linalg.inv_sqrtm": lambda a: np.linalg.inv(scipy.linalg.sqrtm(a)),
-    "linalg.leading_eigh": lambda a, *, k: tuple(part[..., -k:] for part in _eigh(a)),
+    "linalg.leading_eigh": lambda a, *, k: (_eigh(a)[0], _eigh(a)[1][..., -k:]),
     "linalg.leading_right": lambda x, *, k: (_right_singular(x)[1], _right_singular(x)[2][:k]),
     "linalg.logm": scipy.linalg.logm,
     "linalg.matrix_function": lambda a, *, f: MATRIX_FUNCTIONS[f](a),
-    "linalg.mean_covariance": lambda x: (
+    "linalg.mean_covariance": lambda x, scale=None: (
         x.mean(axis=0),
-        np.cov(x, rowvar=False).reshape(x.shape[1], x.shape[1]),
+        np.cov(x * (1.0 if scale is None else scale), rowvar=False).reshape(x.shape[1], x.shape[1]),
     ),
     "linalg.inverse_transform": lambda scores, mean, components, scale: (
         np.einsum("...nk,...k,...kd->...nd", scores, 1 / scale, components) + mean[..., None, :]
     ),
+    "linalg.log_likelihood": _log_likelihood,
+    "linalg.model_covariance": _model_covariance,
     "linalg.projected_svd": _projected_svd,
     "linalg.sqrtm": scipy.linalg.sqrtm,
     "linalg.right_singular": lambda x: _right_singular(x)[1:],

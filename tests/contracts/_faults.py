@@ -19,6 +19,7 @@ from contracts import (
     oracle,
     parity,
     purity,
+    scale,
     special_points,
     vmap,
 )
@@ -54,6 +55,7 @@ FAULTS = (
     Fault(
         "parity", "off on another library", parity.check, "jax", _plants.off_beside_numpy, everywhere=False
     ),
+    Fault("scale", "off far from 1", scale.check, "numpy", _plants.off_far_from_one),
     Fault("jit", "off under a trace", jit.check, "jax-jit", _plants.off_under_trace),
     Fault("jit", "branches on values", jit.check, "jax-jit", _plants.branches_on_values, everywhere=False),
     Fault("vmap", "remembers its first answer", vmap.check, "numpy", _plants.remembers_its_first_answer),

@@ -45,6 +45,7 @@ __all__ = [
     "numbers_are_static",
     "of_function",
     "off_beside_numpy",
+    "off_far_from_one",
     "off_under_trace",
     "refuses_read_only",
     "remembers_its_first_answer",
@@ -299,6 +300,19 @@ def off_beside_numpy(record: Record) -> Any:
         return tree_map(lambda leaf: leaf if namespace(leaf) is np else _off(leaf), y)
 
     return _altered(record, alter)
+
+
+def off_far_from_one(record: Record) -> Any:
+    """What a square that overflows or vanishes does, somewhere on the way."""
+
+    def far(x: Any) -> bool:
+        size = np.abs(np.asarray(x, dtype=np.float64)).max(initial=0.0)
+        return bool((0 < size < 2.0**-20) | (size > 2.0**20))
+
+    return _altered(
+        record,
+        lambda y, args: tree_map(_off, y) if any(far(x) for x in _arrays(args) if x.dtype.kind == "f") else y,
+    )
 
 
 def _is_odd(x: Any) -> bool:

@@ -19,6 +19,7 @@ from contracts import (
     oracle,
     parity,
     purity,
+    scale,
     special_points,
     vmap,
 )
@@ -36,6 +37,7 @@ CONTRACTS: list[tuple[str, Any, tuple[str, ...], int]] = [
     ("kind", kinds.check, kinds.RUNS_ON, 1),
     ("purity", purity.check, purity.RUNS_ON, 1),
     ("parity", parity.check, parity.RUNS_ON, 2),
+    ("scale", scale.check, scale.RUNS_ON, 2),
     ("jit", jit.check, jit.RUNS_ON, 1),
     ("vmap", vmap.check, vmap.RUNS_ON, 1),
     ("grad", grad.check, grad.RUNS_ON, 1),

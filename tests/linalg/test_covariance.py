@@ -10,6 +10,7 @@ import pytest
 from contracts._variants import Variant
 from pillars import explain
 from pillars.linalg._covariance import mean_covariance
+from pillars.reduce import chunk_moments, finish_moments, fold, moments, row_blocks
 
 
 def bound(dtype: Any, n: int) -> float:
@@ -76,3 +77,41 @@ def test_the_forward_rule_is_jaxs_of_the_body(shape: tuple[int, int]) -> None:
     theirs = jax.jvp(mean_covariance.record.body, (x,), (dx,))
     for got, expected in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
         np.testing.assert_allclose(got, expected, atol=8 * bound(np.float32, shape[0]))
+
+
+@pytest.mark.parametrize("n", [5, 300, 9000])
+def test_no_variance_is_negative(n: int, variant: Variant) -> None:
+    """Of constant columns it is 0 and of nearly constant ones no less, so that its root is a number."""
+    random = np.random.default_rng(n)
+    constants = np.concatenate([random.uniform(0.1, 1.0, 40), 10.0 ** random.uniform(-20, 20, 40)])
+    near = np.where(random.uniform(size=(n, 80)) < 2 / n, 1.0 + 2.0**-23, 1.0) * constants
+    for rows, constant in ((np.tile(constants, (n, 1)), True), (near, False)):
+        for function in (mean_covariance, lambda x: finish_moments(chunk_moments(x))):
+            given = variant.asarray(rows, "float32")
+            variances = np.diagonal(variant.to_numpy(variant.compiled(function)(given)).covariance)
+            assert np.all(variances >= 0)
+            if constant:
+                assert np.all(variances == 0)
+
+
+def test_constant_float64_columns_of_any_number_vary_by_nothing() -> None:
+    for n in (7, 300, 1000, 9000):
+        rows = np.tile(np.random.default_rng(n).uniform(0.1, 1.0, 40), (n, 1))
+        found = mean_covariance(rows)
+        assert np.all(found.covariance == 0)
+        assert np.all(found.mean == rows[0])
+        merged = fold(moments(), row_blocks(rows, 64))
+        assert np.all(merged.variance == 0)
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_the_scale_has_derivatives(given: bool) -> None:
+    jax = pytest.importorskip("jax")
+    x = jax.numpy.asarray(np.random.default_rng(0).standard_normal((30, 3)), "float32")
+    scale = jax.numpy.asarray(0.5, "float32")
+    arguments = (x, scale) if given else (x,)
+    tangents = tuple(jax.numpy.ones_like(one) for one in arguments)
+    ours = jax.jvp(mean_covariance, arguments, tangents)
+    theirs = jax.jvp(mean_covariance.record.body, (*arguments, None)[:2], (*tangents, None)[:2])
+    for got, expected in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        np.testing.assert_allclose(got, expected, atol=8 * bound(np.float32, 30))

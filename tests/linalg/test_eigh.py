@@ -35,6 +35,20 @@ def test_a_tie_for_the_largest_entry_is_the_firsts() -> None:
         assert np.all(vectors[0] > 0)
 
 
+def test_a_tie_is_the_firsts_in_every_dtype(variant: Variant) -> None:
+    """Entries that float32 tells apart from its rounding but just, and float64 well: one sign for both."""
+    for gap in (1e-4, 1e-6, 1e-9, 0.0, -1e-9, -1e-6, -1e-4):
+        direction = np.asarray([1.0, -1.0 - gap, 0.5])
+        direction /= np.linalg.norm(direction)
+        a = np.outer(direction, direction)
+        for dtype in variant.floats:
+            vectors = variant.to_numpy(variant.compiled(eigh)(variant.asarray(a, dtype)).eigenvectors)
+            assert vectors[0, -1] > 0, (gap, dtype)
+    clear = np.asarray([1.0, -1.01])
+    vectors = variant.to_numpy(eigh(variant.asarray(np.outer(clear, clear))).eigenvectors)
+    assert vectors[1, -1] > 0
+
+
 def test_of_other_matrices_the_symmetric_part_counts() -> None:
     a = np.asarray([[1.0, 4.0], [0.0, 1.0]])
     np.testing.assert_allclose(eigh(a).eigenvalues, [-1.0, 3.0], atol=8 * EPS)

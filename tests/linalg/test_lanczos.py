@@ -38,6 +38,34 @@ def test_the_extremes_are_those_of_a_dense_solver(n: int, variant: Variant) -> N
     assert np.all(np.linalg.norm(left, axis=1) <= found.residuals + 20 * n * eps * scale)
 
 
+@pytest.mark.parametrize("part", [-0.7, -0.55, 0.5, 0.8])
+def test_a_power_of_two_times_the_matrix_is_one_times_the_eigenvalues(part: float, variant: Variant) -> None:
+    """No square of a length is held at either end: 0 stood for the one, NaN for the other."""
+    for dtype in variant.floats:
+        k = round(part * np.finfo(dtype).maxexp)
+        a = symmetric(30)
+        plain, scaled = (
+            lanczos(lambda v, m=m: m @ v, m[0, :], steps=12)
+            for m in (variant.asarray(a, dtype), variant.asarray(np.ldexp(a.astype(dtype), k), dtype))
+        )
+        near = 30 * float(np.finfo(dtype).eps) * np.abs(plain.eigenvalues).max()
+        np.testing.assert_allclose(np.ldexp(scaled.eigenvalues, -k), plain.eigenvalues, atol=near)
+        np.testing.assert_allclose(np.ldexp(scaled.residuals, -k), plain.residuals, atol=near)
+
+
+def test_matrices_of_no_rank_and_of_little() -> None:
+    """The start's space is exhausted at once, or after two steps: no division by what is left."""
+    nothing = lanczos(lambda v: 0.0 * v, np.zeros(4), steps=4)
+    assert np.array_equal(nothing.eigenvalues, [0.0])
+    assert np.array_equal(nothing.residuals, [0.0])
+    np.testing.assert_allclose(nothing.basis @ nothing.basis.T, 1.0, atol=1e-15)
+    values, vectors = np.linalg.eigh(symmetric(5) @ symmetric(5))
+    low = (vectors[:, -2:] * values[-2:]) @ vectors[:, -2:].T
+    for size in (1.0, 1e-200, 1e200):
+        found = lanczos(lambda v, a=low * size: a @ v, np.zeros(5), steps=5)
+        np.testing.assert_allclose(found.eigenvalues[-2:] / size, values[-2:], rtol=1e-13)
+
+
 def test_it_stops_where_it_was_told() -> None:
     a = symmetric(300)
     calls: list[int] = []

@@ -162,7 +162,7 @@ def test_gradients_agree_on_every_backend(solver: str) -> None:
 
     x = rows(2, 9, 4)
     random = np.random.default_rng(5)
-    weights = [random.standard_normal(s) for s in ((4,), (2, 4), (2,), (2,), (2,), (2,))]
+    weights = [random.standard_normal(s) for s in ((4,), (2, 4), (2,), (2,), (2,), (2,), ())]
 
     def total(x: Any) -> Any:
         return sum(

@@ -26,6 +26,7 @@ from pillars.backends._plain import host_number, plain_bool, plain_float, plain_
 from pillars.backends._protocol import Availability, Backend
 from pillars.backends._record import Parameter, Record, records
 from pillars.backends._registry import Adapter, available, namespace, register_array_type
+from pillars.backends._scaling import binary_scale
 from pillars.backends._sums import averaged, summed, unbroadcast
 from pillars.backends._threads import blas_libraries, num_threads, pool_map, single_threaded_blas
 from pillars.backends._tree import tree_flatten, tree_leaves, tree_map, tree_paths, tree_unflatten
@@ -49,6 +50,7 @@ __all__ = [
     "available",
     "averaged",
     "backend",
+    "binary_scale",
     "blas_libraries",
     "call_cost",
     "capabilities",

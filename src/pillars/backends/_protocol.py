@@ -106,6 +106,14 @@ class Backend(ABC):
         """Σ of a floating array, rounded like a sum in pairs along whatever axis: the library's, where that is so."""
         return self.xp.sum(x, axis=axis, keepdims=keepdims)
 
+    def binary_scale(
+        self, x: Any, axis: int | tuple[int, ...] | None = None, *, keepdims: bool = False
+    ) -> Any:
+        """The power of two that brings the largest |entry| near 1: see :func:`pillars.backends.binary_scale`."""
+        from pillars.backends._scaling import binary_scale_by_comparison
+
+        return binary_scale_by_comparison(self.xp, x, axis, keepdims)
+
     def is_scalar(self, value: Any) -> bool:
         """Whether the value is a scalar of this library that is no array."""
         return False

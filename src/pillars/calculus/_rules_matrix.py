@@ -58,8 +58,6 @@ rule(
 )
 
 
-
-
 # ------------------------------------------------------------------------------------------------------ factorisations
 def _one_triangle(xp: Any, total: Any, *, upper: bool = False) -> Any:
     """The cotangent of the triangle that was read, of that of the symmetric matrix which it stands for."""

@@ -11,9 +11,10 @@ from pillars.backends import Call, Draw, Flops, averaged, namespace, operation, 
 
 __all__ = ["layer_norm", "rms_norm"]
 
-# A slice with a number above the first is multiplied by the second, which is exact: its squares neither overflow then,
-# nor do they vanish. By the bits of the dtype.
-_SCALES = {32: (2.0**48, 2.0**-84), 64: (2.0**384, 2.0**-660)}
+# A slice with a number above the first is multiplied by the second, which is exact, and one of numbers below the third
+# by the inverse of the second, where epsilon is as small: its squares neither overflow then, nor do they vanish. By the
+# bits of the dtype.
+_SCALES = {32: (2.0**48, 2.0**-84, 2.0**-30), 64: (2.0**384, 2.0**-660, 2.0**-256)}
 
 
 def _features(draw: Draw, parameters: int) -> Call:
@@ -72,8 +73,9 @@ def rms_norm(
     -----
     Cost: reads `x` once, writes once; the gradient reads it again, nothing is kept for it. Half precision is computed
     in float32 and rounded once. rms_norm(c·x) = rms_norm(x) for c > 0, up to epsilon.
-    Edges: zeros give 0 at every epsilon, since one below the smallest normal number counts as that. Squares do not
-    overflow: slices that reach beyond 2⁴⁸ (float64: 2³⁸⁴) are scaled first. NaN makes its whole slice NaN, and no
+    Edges: zeros give 0 at every epsilon, since one below the smallest normal number counts as that. Squares neither
+    overflow nor vanish: slices that reach beyond 2⁴⁸ (float64: 2³⁸⁴) are scaled first, and those below 2⁻³⁰ (2⁻²⁵⁶)
+    where the root of epsilon is too. NaN makes its whole slice NaN, and no
     other; beside an infinity, which becomes NaN, all else is 0.
     The usual epsilon is 1e-6 or 1e-5; torch's is the dtype's eps.
 
@@ -153,8 +155,9 @@ def layer_norm(
     in float32 and rounded once. The variance is the mean of squares, without Bessel's correction, and squares are
     taken after the shift. layer_norm(c·x + a) = layer_norm(x) for c > 0, up to epsilon.
     Edges: a constant slice, such as one feature alone, gives the bias at every epsilon, since one below the smallest
-    normal number counts as that. Squares do not overflow: slices that reach beyond 2⁴⁸
-    (float64: 2³⁸⁴) are scaled first. NaN or an infinity makes its whole slice NaN, and no other.
+    normal number counts as that. Squares neither overflow nor vanish: slices that reach beyond 2⁴⁸ (float64: 2³⁸⁴) are
+    scaled first, and those below 2⁻³⁰ (2⁻²⁵⁶) where the root of epsilon is too. NaN or an infinity makes its whole
+    slice NaN, and no other.
 
     References
     ----------
@@ -261,10 +264,12 @@ def _standard(x: Any, axis: Any, epsilon: Any, *, centred: bool) -> tuple[Any, A
         return averaged(z, axes, keepdims=True)
 
     info = xp.finfo(x.dtype)
-    limit, small = _SCALES[int(info.bits)]
+    limit, small, least = _SCALES[int(info.bits)]
 
     def scale_of(largest: Any) -> Any:
-        return xp.where(largest > limit, xp.full_like(largest, small), xp.ones_like(largest))
+        tiny = (largest > 0) & (largest < least) & (epsilon < least * least)
+        scale = xp.where(tiny, xp.full_like(largest, 1 / small), xp.ones_like(largest))
+        return xp.where(largest > limit, xp.full_like(largest, small), scale)
 
     scale = scale_of(xp.max(xp.abs(x), axis=axes, keepdims=True))
     z = x * scale

@@ -5,10 +5,11 @@ Products and solvers are planned.
 
 from __future__ import annotations
 
+from pillars.linalg._components import PrincipalComponents
 from pillars.linalg._eigh import Eigh, eigh
 from pillars.linalg._lanczos import Lanczos, lanczos
 from pillars.linalg._matrix_function import expm, inv_sqrtm, logm, matrix_function, sqrtm
-from pillars.linalg._pca import PrincipalComponents, pca
+from pillars.linalg._pca import pca
 from pillars.linalg._svd import SVD, randomized_svd
 
 __all__ = [

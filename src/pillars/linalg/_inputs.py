@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from pillars._errors import DTypeError, PillarsError, ShapeError, shown
-from pillars.backends import asarray, backend, dtype_kind, dtype_name, plain_int
+from pillars.backends import asarray, backend, dtype_kind, dtype_name, namespace, plain_int
 from pillars.reduce import row_blocks
 
-__all__ = ["finite_rows", "large_enough", "matrix", "rank", "widened"]
+__all__ = ["Rows", "finite_rows", "large_enough", "matrix", "rank"]
 
 _SHOWN = 5
 
 
-def matrix(where: str, x: Any) -> Any:
-    """Rows of real floating numbers: lists and frames converted, integers promoted, all else refused by name."""
+class Rows(NamedTuple):
+    """Rows of real numbers, the dtype that they are computed in, and that of what comes out.
+
+    On a host x is as it came, of integers or half precision too: who reads it converts a block at a time.
+    """
+
+    x: Any
+    dtype: Any
+    result: Any
+
+    def narrowed(self, part: Any) -> Any:
+        """What comes out, in its dtype."""
+        return part if part.dtype == self.result else namespace(part).astype(part, self.result)
+
+
+def matrix(where: str, x: Any) -> Rows:
+    """Rows of real numbers: lists and frames converted, all else refused by name."""
     try:
         x = asarray(x)
     except PillarsError as error:
@@ -31,14 +46,11 @@ def matrix(where: str, x: Any) -> Any:
             "Use x[:, None] for one column, or reshape."
         )
     home = backend(x)
-    dtype = home.native_dtype(x.dtype) if kind in ("float", "half") else home.default_float
-    return x if x.dtype == dtype else home.xp.astype(x, dtype)
-
-
-def widened(x: Any) -> Any:
-    """Half precision in float32; anything else as it is."""
-    xp = backend(x).xp
-    return xp.astype(x, xp.float32) if dtype_kind(x.dtype) == "half" else x
+    result = home.native_dtype(x.dtype) if kind in ("float", "half") else home.default_float
+    dtype = home.xp.float32 if kind == "half" else result
+    if not home.host and x.dtype != dtype:
+        x = home.xp.astype(x, dtype)
+    return Rows(x, dtype, result)
 
 
 def rank(where: str, name: str, k: Any, shape: tuple[int, ...]) -> int:
@@ -54,9 +66,9 @@ def rank(where: str, name: str, k: Any, shape: tuple[int, ...]) -> int:
     return number
 
 
-def finite_rows(where: str, x: Any, *results: Any) -> None:
+def finite_rows(where: str, rows: Rows, *results: Any) -> None:
     """On a host, refuse the rows that are not finite, by name: looked for where a result is not."""
-    home = backend(x)
+    x, home = rows.x, backend(rows.x)
     if not home.host or all(bool(home.xp.all(home.xp.isfinite(y))) for y in results):
         return
     odd: list[int] = []
@@ -73,13 +85,13 @@ def finite_rows(where: str, x: Any, *results: Any) -> None:
         )
     raise ShapeError(
         f"{where}: x has entries of up to {_largest(x):.3g}, expected numbers whose squares and their sums "
-        f"{dtype_name(x.dtype)} holds. Divide it by its largest one."
+        f"{dtype_name(rows.dtype)} holds. Divide it by its largest one."
     )
 
 
-def large_enough(where: str, x: Any, total: Any) -> None:
+def large_enough(where: str, rows: Rows, total: Any) -> None:
     """On a host, refuse rows that vary by so little that the squares of it vanish: they would seem to be constant."""
-    home = backend(x)
+    x, home = rows.x, backend(rows.x)
     if not home.host or float(total) >= float(home.xp.finfo(total.dtype).smallest_normal):
         return
     if any(bool(home.xp.any(block != x[:1, :])) for block in row_blocks(x)):

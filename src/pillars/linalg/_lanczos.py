@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 from pillars._errors import DTypeError, ShapeError, shown
 from pillars.backends import (
     backend,
+    binary_scale,
     dtype_kind,
     dtype_name,
+    namespace,
     plain_int,
     procedure,
     refuse_traced,
@@ -105,8 +107,7 @@ def lanczos(
             )
         return xp.astype(_joined(xp, parts), dtype, copy=False)
 
-    v = normal(as_key(rng, like=leaves[0]), (n,), dtype=dtype, like=leaves[0])
-    v = v / xp.sqrt(xp.sum(v * v))
+    v, _ = _unit(normal(as_key(rng, like=leaves[0]), (n,), dtype=dtype, like=leaves[0]))
     basis = _Basis(xp, v, min(steps, _ROWS))
     diagonal: list[float] = []
     beside: list[float] = []
@@ -117,7 +118,7 @@ def lanczos(
             w = product(v)
             diagonal.append(float(xp.sum(v * w)))
             w = basis.without(basis.without(w))
-            length = float(xp.sqrt(xp.sum(w * w)))
+            w, length = _unit(w)
             values, rotation, residuals = _ritz(host, diagonal, beside, length)
             if not math.isfinite(length):
                 values, rotation, residuals = (part * host.nan for part in (values, rotation, residuals))
@@ -128,9 +129,20 @@ def lanczos(
             if exhausted or float(residuals[-1]) <= tolerance * size:
                 break
             beside.append(length)
-            v = w / length
+            v = w
         turned = basis.turned(home, host, rotation.T)
     return Lanczos(values, residuals, home.as_arrays(turned))
+
+
+def _unit(w: Any) -> tuple[Any, float]:
+    """A vector of length 1, and the length, whose square need not be a number of the dtype."""
+    xp = namespace(w)
+    scale = binary_scale(w)
+    scaled = w * scale
+    length = xp.sqrt(xp.sum(scaled * scaled))
+    # A vector of zeros stays one.
+    unit = scaled / xp.where(length > 0, length, xp.ones_like(length))
+    return unit, float(length) / float(scale)
 
 
 class _Basis:

@@ -2,62 +2,37 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 from pillars._errors import DTypeError, ShapeError, shown
-from pillars.backends import Call, Draw, averaged, backend, namespace, procedure, single_threaded_blas, summed
+from pillars.backends import (
+    Call,
+    Draw,
+    backend,
+    binary_scale,
+    dtype_name,
+    namespace,
+    procedure,
+    refuse_traced,
+    single_threaded_blas,
+)
+from pillars.linalg._centred import Centred, centred_mean
+from pillars.linalg._components import PrincipalComponents, noise_variance
 from pillars.linalg._covariance import mean_covariance
 from pillars.linalg._eigh import leading_eigh
-from pillars.linalg._inputs import finite_rows, large_enough, matrix, rank, widened
-from pillars.linalg._projection import inverse_transform, transform
+from pillars.linalg._inputs import Rows, finite_rows, large_enough, matrix
+from pillars.linalg._number import checked_number, likeliest_number, number_of_share
 from pillars.linalg._svd import leading_right, leading_svd
-from pillars.reduce import row_blocks
+from pillars.reduce import fold, moments, row_blocks, threaded
 
-__all__ = ["PrincipalComponents", "pca"]
+__all__ = ["pca"]
 
 _SOLVERS = ("auto", "covariance", "full", "randomized")
 _SMALL = 1000  # columns
-
-
-class PrincipalComponents(NamedTuple):
-    """The directions in which rows vary most, and by how much.
-
-    Attributes
-    ----------
-    mean : (d,).
-    components : (k, d), orthonormal rows, by falling variance; in each the largest |loading| is positive.
-    explained_variance : (k,), with divisor n − 1.
-    explained_variance_ratio : (k,), of the variance of all d columns; NaN where no column varies.
-    singular_values : (k,), of the centred rows.
-    scale : (k,), what `transform` multiplies scores by: ones, or 1/√explained_variance after ``whiten=True``.
-    """
-
-    mean: Any
-    components: Any
-    explained_variance: Any
-    explained_variance_ratio: Any
-    singular_values: Any
-    scale: Any
-
-    def __repr__(self) -> str:
-        """One line: the components of wide rows would fill the screen."""
-        try:
-            k, d = self.components.shape
-            shares = ", ".join(f"{float(share):.3g}" for share in self.explained_variance_ratio[:5])
-        except (AttributeError, TypeError, ValueError):  # traced, or mapped
-            return f"PrincipalComponents(components of shape {getattr(self.components, 'shape', ())})"
-        return (
-            f"PrincipalComponents({k} of {d} columns, explained_variance_ratio: {shares}{', ...' * (k > 5)})"
-        )
-
-    def transform(self, x: Any) -> Any:
-        """Scores (..., n, k) of rows (..., n, d): their coordinates along the components."""
-        return transform(x, self.mean, self.components, self.scale)
-
-    def inverse_transform(self, scores: Any) -> Any:
-        """Rows (..., n, d) that have these scores (..., n, k) and nothing beside the components."""
-        return inverse_transform(scores, self.mean, self.components, self.scale)
+# The variances of float64 rows whose squares have all their digits.
+_LEAST, _MOST = 2.0**-800, 2.0**900
 
 
 def _rows(draw: Draw) -> Call:
@@ -69,14 +44,20 @@ def _rows(draw: Draw) -> Call:
 
 @procedure(domain=_rows)
 def pca(
-    x: Any, n_components: int | None = None, *, solver: str = "auto", whiten: bool = False, rng: Any = 0
+    x: Any,
+    n_components: int | float | str | None = None,
+    *,
+    solver: str = "auto",
+    whiten: bool = False,
+    rng: Any = 0,
 ) -> PrincipalComponents:
     """Principal component analysis: orthogonal directions of largest variance.
 
     Parameters
     ----------
     x : (n, d), n of at least 2: rows are samples. They are centred, not scaled: standardise columns of different units.
-    n_components : k in 1 ... min(n, d); None: min(n, d).
+    n_components : k in 1 ... min(n, d); None: min(n, d). A share between 0 and 1, such as 0.95: as few as have more
+        than this part of the variance. "mle": the likeliest number, 1 ... d − 1, after Minka; n of at least d.
     solver : "covariance": eigenvalues of the (d, d) covariance, by blocks of rows. "full": singular values of the
         centred rows. "randomized": leading singular values by random projection. "auto": by the shape alone,
         covariance where d <= 1000 and n >= 10·d, else randomized where min(n, d) > 1000 and k <= min(n, d)/10, else
@@ -87,21 +68,26 @@ def pca(
 
     Returns
     -------
-    PrincipalComponents(mean, components, explained_variance, explained_variance_ratio, singular_values, scale), in x's
-    library, device and dtype. Half precision is computed in float32 and rounded once: a variance above 65,504 is inf in
-    float16, and cast to float32 first it is not.
+    PrincipalComponents(mean, components, explained_variance, explained_variance_ratio, singular_values, scale,
+    noise_variance), in x's library, device and dtype. Half precision is computed in float32 and rounded once: a
+    variance above 65,504 is inf in float16, and cast to float32 first it is not.
 
     Raises
     ------
     ShapeError : x is not (n, d), has one row, or (on a host) has rows that are not finite: they are named, as are
         numbers whose squares are too large or too small to be held (a device gives NaN); k outside its range; no such
         solver.
-        DTypeError : no real numbers; k no integer; whiten no bool.
+        A share or "mle" with "randomized", or where no column varies. DTypeError : no real numbers; k neither an
+        integer nor a share; whiten no bool. CapabilityError : a share or "mle" under jit, vmap or grad, since the shape
+        of what comes out depends on the numbers.
 
     Notes
     -----
     Cost: covariance n·d² + 10·d³, memory a few blocks and (d, d); full n·d·min(n, d), and a copy of x; randomized
-    O(n·d·k). The covariance squares the condition: a variance below eps·d of the largest is rounding, where "full" has
+    O(n·d·k), on a host without a copy. There integers and half precision are converted block by block, and a memory map
+    is read so. Rows are centred before anything is multiplied, about a mean that is right to the last digit: a mean far
+    from 0 costs what the numbers themselves have lost by it. Rows times a power of two have the same components to the
+    last bit. The covariance squares the condition: a variance below eps·d of the largest is rounding, where "full" has
     twice the digits; "randomized" as :func:`randomized_svd`, twice its relative error in a variance; on a host float32
     rows are added up in float64. Equal variances define a subspace and any basis of it may come back. Runs under jit,
     vmap and grad on JAX ("auto" needs the shape alone); gradients of covariance and full are hand-derived, and NaN
@@ -111,7 +97,7 @@ def pca(
     References
     ----------
     Jolliffe (2002), Principal Component Analysis, 2nd edition, chapters 1 and 3. Halko, Martinsson, Tropp (2011),
-    Finding structure with randomness.
+    Finding structure with randomness. Minka (2000), Automatic choice of dimensionality for PCA.
 
     Examples
     --------
@@ -120,35 +106,74 @@ def pca(
     >>> found = pca(x, 1)
     >>> found.components, found.explained_variance_ratio
     (array([[0.6, 0.8]]), array([1.]))
+    >>> pca(x, 0.95).components.shape
+    (1, 2)
     >>> np.allclose(found.inverse_transform(found.transform(x)), x)
     True
     """
-    x = matrix("pca", x)
-    n, d = x.shape
+    rows = matrix("pca", x)
+    n, d = rows.x.shape
     if n < 2:
         raise ShapeError("pca: x has one row, expected at least 2: one row has no variance.")
-    k = min(n, d) if n_components is None else rank("pca", "n_components", n_components, x.shape)
     if not isinstance(whiten, bool):
         raise DTypeError(f"pca: whiten is {shown(whiten)}, expected True or False.")
     if not isinstance(solver, str) or solver not in _SOLVERS:
         raise ShapeError(f"pca: solver is {shown(solver)}, expected one of {', '.join(map(repr, _SOLVERS))}.")
-    solver = _by_shape(n, d, k) if solver == "auto" else solver
-    home = backend(x)
+    wanted = checked_number(n_components, rows.x.shape, solver)
+    if not isinstance(wanted, int):
+        refuse_traced(f"pca with n_components={wanted!r}", [rows.x])
+    if solver == "auto":
+        solver = _by_shape(n, d, wanted if isinstance(wanted, int) else min(n, d))
+    home = backend(rows.x)
     with home.quiet():
-        wide = widened(x)
-        mean, components, variances, total = _solve(wide, k, solver, rng)
-        finite_rows("pca", x, _cast(variances, wide.dtype), _cast(total, wide.dtype))
-        large_enough("pca", x, total)
-        xp = namespace(variances)
-        variances = xp.where(variances < 0, xp.zeros_like(variances), variances)
+        spectrum = _solve(rows, wanted if isinstance(wanted, int) else min(n, d), solver, rng)
+        xp = namespace(spectrum.variances)
+        all_variances = xp.where(
+            spectrum.variances < 0, xp.zeros_like(spectrum.variances), spectrum.variances
+        )
+        unit = 1.0 / spectrum.scale
+        finite_rows(
+            "pca",
+            rows,
+            _cast(all_variances * unit * unit, rows.dtype),
+            _cast(spectrum.total * unit * unit, rows.dtype),
+        )
+        large_enough("pca", rows, spectrum.total * unit * unit)
+        k = wanted if isinstance(wanted, int) else _number(all_variances, wanted, rows)
+        variances, components = all_variances[:k], spectrum.components[:k, :]
         scale = xp.ones_like(variances)
         if whiten:
-            eps = float(xp.finfo(wide.dtype).eps)
+            eps = float(xp.finfo(rows.dtype).eps)
             noise = eps * d if solver == "covariance" else (10.0 * eps) ** 2 * max(n, d)
             flat = variances <= noise * xp.max(variances, axis=-1)
-            scale = xp.where(flat, xp.zeros_like(scale), 1.0 / xp.sqrt(xp.where(flat, scale, variances)))
-        parts = (mean, components, variances, variances / total, xp.sqrt(variances * (n - 1)), scale)
-        return PrincipalComponents(*(home.as_arrays(_cast(part, x.dtype)) for part in parts))
+            scale = xp.where(
+                flat, xp.zeros_like(scale), spectrum.scale / xp.sqrt(xp.where(flat, scale, variances))
+            )
+        parts = PrincipalComponents(
+            mean=spectrum.mean,
+            components=components,
+            explained_variance=variances * unit * unit,
+            explained_variance_ratio=variances / spectrum.total,
+            singular_values=xp.sqrt(variances * (n - 1)) * unit,
+            scale=scale,
+            noise_variance=noise_variance(all_variances, spectrum.total, k, min(n, d)) * unit * unit,
+        )
+        return PrincipalComponents(*(home.as_arrays(rows.narrowed(part)) for part in parts))
+
+
+def _number(variances: Any, wanted: float | str, rows: Rows) -> int:
+    """The host decides: how many components a share of the variance takes, or how many are the likeliest."""
+    home = backend(variances)
+    numbers = [float(value) for value in home.to_numpy(variances)]
+    if not all(map(math.isfinite, numbers)):
+        raise ShapeError(
+            f"pca: n_components is {wanted!r} and the variances of x are not finite, expected numbers whose squares "
+            f"{dtype_name(rows.dtype)} holds. Drop rows that are not finite, or scale them, or say a number."
+        )
+    eps = float(home.xp.finfo(rows.dtype).eps)
+    if isinstance(wanted, str):
+        return likeliest_number(numbers, rows.x.shape[0], eps)
+    return number_of_share(numbers, wanted, eps)
 
 
 def _cast(part: Any, dtype: Any) -> Any:
@@ -161,49 +186,67 @@ def _by_shape(n: int, d: int, k: int) -> str:
     return "randomized" if min(n, d) > 1000 and 10 * k <= min(n, d) else "full"
 
 
-def _solve(x: Any, k: int, solver: str, rng: Any) -> tuple[Any, Any, Any, Any]:
-    """Mean, components, their variances, and the variance of all columns."""
-    n = x.shape[0]
+class _Spectrum(NamedTuple):
+    """The mean; the components of scale·(x − mean), their variances, and the variance of all columns."""
+
+    mean: Any
+    components: Any
+    variances: Any
+    total: Any
+    scale: Any
+
+
+def _solve(rows: Rows, k: int, solver: str, rng: Any) -> _Spectrum:
+    """The leading k components, and all variances that there are; of "randomized" k."""
     if solver == "covariance":
-        mean, covariance = mean_covariance(x)
-        finite_rows("pca", x, covariance)
-        # the same bits on any number of threads; and BLAS threads that spin on would slow the next call's blocks; on a
-        # CPU the limit must hold until LAPACK is done, which may be after eigh returned
-        with single_threaded_blas() if x.shape[1] <= _SMALL else nullcontext():
-            values, vectors = leading_eigh(covariance, k=k)
-            home = backend(values)
-            if getattr(home.device_of(values), "platform", None) == "cpu":
-                home.synchronize(values)
-        xp = namespace(values)
-        components = xp.matrix_transpose(xp.flip(vectors, axis=-1))[:k, :]
-        return mean, components, xp.flip(values, axis=-1)[:k], xp.sum(xp.linalg.diagonal(covariance), axis=-1)
-    mean = _mean(x)
+        return _by_covariance(rows, k)
+    x = rows.x
+    n = x.shape[0]
+    mean, rest = centred_mean(x, rows.dtype)
+    z = Centred.of(x, mean, rest)
+    scale = _long(z.scale)
     if solver == "full":
-        z = x - mean
-        rest = averaged(z, 0)  # what the mean was rounded by: its square would be added to every variance
-        mean, z = mean + rest, z - rest
-        s, vh = leading_right(z, k=k)
+        s, vh = leading_right(z.whole(), k=k)
         squares = _long(s) ** 2
-        return mean, vh[:k, :], squares[:k] / (n - 1), namespace(s).sum(squares) / (n - 1)
-    _, s, vh = leading_svd(x, mean, k, rng)
-    return mean, vh, _long(s) ** 2 / (n - 1), _squares(x, mean) / (n - 1)
+        return _Spectrum(mean + rest, vh, squares / (n - 1), namespace(s).sum(squares) / (n - 1), scale)
+    total = z.squares() / (n - 1)
+    _, s, vh = leading_svd(x, mean, rest, k, rng)
+    return _Spectrum(mean + rest, vh, (_long(s) * scale) ** 2 / (n - 1), total, scale)
+
+
+def _by_covariance(rows: Rows, k: int) -> _Spectrum:
+    """The scale is 1 on a host where the squares are neither too large nor too small without one: it costs a pass."""
+    x = rows.x
+    xp, host = namespace(x), backend(x).host
+    scale = None if host else binary_scale(x)
+    mean, covariance = _moments(rows, scale)
+    total = xp.sum(xp.linalg.diagonal(covariance), axis=-1)
+    if host and dtype_name(x.dtype) == "float64" and not bool((total > _LEAST) & (total < _MOST)):
+        scale = binary_scale(x)
+        mean, covariance = _moments(rows, scale)
+        total = xp.sum(xp.linalg.diagonal(covariance), axis=-1)
+    finite_rows("pca", rows, covariance)
+    # the same bits on any number of threads; and BLAS threads that spin on would slow the next call's blocks; on a
+    # CPU the limit must hold until LAPACK is done, which may be after eigh returned
+    with single_threaded_blas() if x.shape[1] <= _SMALL else nullcontext():
+        values, vectors = leading_eigh(covariance, k=k)
+        home = backend(values)
+        if getattr(home.device_of(values), "platform", None) == "cpu":
+            home.synchronize(values)
+    components = xp.matrix_transpose(xp.flip(vectors, axis=-1))
+    variances = xp.flip(values, axis=-1)[: min(x.shape)]
+    return _Spectrum(mean, components, variances, total, xp.ones_like(total) if scale is None else scale)
+
+
+def _moments(rows: Rows, scale: Any) -> Any:
+    """Mean and covariance; of rows in another machine's order of bytes, block by block."""
+    x = rows.x
+    if backend(x).native_dtype(x.dtype) == x.dtype:
+        return mean_covariance(x, scale)
+    found = fold(moments(), row_blocks(x), runner=threaded)
+    return found.mean, found.covariance
 
 
 def _long(x: Any) -> Any:
-    """On a host in float64, where the sums and squares of float32 neither overflow nor vanish."""
+    """On a host in float64, where the squares of float32 neither overflow nor vanish."""
     return _cast(x, namespace(x).float64) if backend(x).host else x
-
-
-def _mean(x: Any) -> Any:
-    """The mean of the columns."""
-    if not backend(x).host:
-        return averaged(x, 0)
-    return _cast(sum(_long(summed(block, 0)) for block in row_blocks(x)) / x.shape[0], x.dtype)
-
-
-def _squares(x: Any, mean: Any) -> Any:
-    """Σ (x − mean)², on a host without a copy of the rows."""
-    xp = namespace(x)
-    if not backend(x).host:
-        return summed((x - mean) ** 2)
-    return sum(xp.sum(_long(block - mean) ** 2) for block in row_blocks(x))

@@ -8,7 +8,7 @@ from pillars._errors import ShapeError
 from pillars._typing import Array
 from pillars.backends import Call, Draw, namespace, operation
 
-__all__ = ["inverse_transform", "transform"]
+__all__ = ["check_rows", "inverse_transform", "transform"]
 
 
 def _fit(draw: Draw) -> tuple[Any, Any, Any]:
@@ -38,7 +38,7 @@ def transform(x: Array, mean: Array, components: Array, scale: Array, /) -> Arra
 
 @transform.check
 def _(x: Any, mean: Any, components: Any, scale: Any, /) -> None:
-    _check("transform", "x", x, components.shape[-1], mean, components, scale)
+    check_rows("transform", "x", x, components.shape[-1], mean, components, scale)
 
 
 @operation(domain=_scores_and_fit)
@@ -55,10 +55,10 @@ def inverse_transform(scores: Array, mean: Array, components: Array, scale: Arra
 
 @inverse_transform.check
 def _(scores: Any, mean: Any, components: Any, scale: Any, /) -> None:
-    _check("inverse_transform", "scores", scores, scale.shape[-1], mean, components, scale)
+    check_rows("inverse_transform", "scores", scores, scale.shape[-1], mean, components, scale)
 
 
-def _check(where: str, name: str, x: Any, width: int, mean: Any, components: Any, scale: Any) -> None:
+def check_rows(where: str, name: str, x: Any, width: int, mean: Any, components: Any, scale: Any) -> None:
     """Rows of that width, beside a fit whose parts belong together."""
     *lead, k, d = components.shape
     if mean.shape != (*lead, d) or scale.shape != (*lead, k):

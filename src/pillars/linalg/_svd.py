@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 from pillars._errors import ShapeError
 from pillars._typing import Array
-from pillars.backends import Call, Draw, backend, dtype_name, namespace, operation, procedure, summed
+from pillars.backends import Call, Draw, backend, dtype_name, namespace, operation, procedure
+from pillars.linalg._centred import Centred
 from pillars.linalg._eigh import signed
-from pillars.linalg._inputs import finite_rows, matrix, rank, widened
+from pillars.linalg._inputs import finite_rows, matrix, rank
 from pillars.linalg._repeated import inverse_gaps, places, rounding, shared, used_along
 from pillars.random import as_key, normal
 
@@ -171,26 +172,27 @@ def _projection(draw: Draw) -> Call:
     n, d = draw.choice(((9, 6), (6, 9)))
     x = draw.normal(n, 2) @ draw.normal(2, d) + 0.01 * draw.normal(n, d)
     powers, blocks = draw.choice(((0, 2), (2, 1), (1, 2)))
-    return Call.of(x, 0.1 * draw.normal(d), draw.normal(6, 3), k=2, powers=powers, blocks=blocks)
+    shift, rest = 0.1 * draw.normal(d), 0.01 * draw.normal(d)
+    return Call.of(x, shift, rest, draw.normal(6, 3), k=2, powers=powers, blocks=blocks)
 
 
 @operation(domain=_projection, unsupported={"grad": "differentiate pca with another solver, or eigh"})
-def projected_svd(x: Array, shift: Array, omega: Array, /, *, k: int, powers: int, blocks: int) -> SVD:
-    """The leading k of the singular value decomposition of z = x − shift, in a subspace of its shorter side.
+def projected_svd(
+    x: Array, shift: Array, rest: Array, omega: Array, /, *, k: int, powers: int, blocks: int
+) -> SVD:
+    """The leading k of the singular value decomposition of z = (x − shift) − rest, in a subspace of its shorter side.
 
-    That of q, zᵀz q, (zᵀz)² q ... (`blocks` of them; z zᵀ where z is wide), where q = (zᵀz)^powers omega.
+    That of q, zᵀz q, (zᵀz)² q ... (`blocks` of them; z zᵀ where z is wide), where q = (zᵀz)^powers omega. z is scaled
+    by a power of two, so that its products neither overflow nor vanish.
     """
-    xp = namespace(x)
-    xt = xp.matrix_transpose(x)
+    return project(Centred.of(x, shift, rest), omega, k=k, powers=powers, blocks=blocks)
 
-    def down(q: Any) -> Any:  # (d, l) -> (n, l)
-        return xp.matmul(x, q) - xp.matmul(shift[None, :], q)
 
-    def across(z: Any) -> Any:  # (n, l) -> (d, l)
-        return xp.matmul(xt, z) - shift[:, None] * summed(z, 0)[None, :]
-
-    tall = x.shape[0] >= x.shape[1]
-    there, back = (down, across) if tall else (across, down)
+def project(z: Centred, omega: Any, *, k: int, powers: int, blocks: int) -> SVD:
+    """The body, for rows of any dtype on a host."""
+    xp = namespace(omega)
+    tall = z.shape[0] >= z.shape[1]
+    there, back = (z.down, z.across) if tall else (z.across, z.down)
     q, _ = xp.linalg.qr(omega)
     for _ in range(powers):
         q, _ = xp.linalg.qr(back(there(q)))
@@ -211,7 +213,7 @@ def projected_svd(x: Array, shift: Array, omega: Array, /, *, k: int, powers: in
     vh = xp.matrix_transpose(v)
     turned = signed(vh)
     same = xp.where(xp.sum(turned * vh, axis=-1) < 0, -xp.ones_like(s[:k]), xp.ones_like(s[:k]))
-    return SVD(u * same, s[:k], turned)
+    return SVD(u * same, s[:k] / z.scale, turned)
 
 
 def _leading(image: Any, number: int) -> Any:
@@ -227,16 +229,17 @@ def _leading(image: Any, number: int) -> Any:
 
 
 @projected_svd.check
-def _(x: Any, shift: Any, omega: Any, /, *, k: int, powers: int, blocks: int) -> None:
-    shapes = tuple(x.shape), tuple(shift.shape), tuple(omega.shape)
+def _(x: Any, shift: Any, rest: Any, omega: Any, /, *, k: int, powers: int, blocks: int) -> None:
+    shapes = tuple(x.shape), tuple(shift.shape), tuple(rest.shape), tuple(omega.shape)
     if (
         len(x.shape) != 2
         or shift.shape != x.shape[1:]
+        or rest.shape != shift.shape
         or len(omega.shape) != 2
         or omega.shape[0] != min(x.shape)
     ):
         raise ShapeError(
-            f"projected_svd: got shapes {shapes}, expected x (n, d), shift (d,) and omega (min(n, d), l)."
+            f"projected_svd: got shapes {shapes}, expected x (n, d), shift and rest (d,) and omega (min(n, d), l)."
         )
     columns = omega.shape[1]
     if not 1 <= k <= columns or powers < 0 or not 1 <= blocks <= omega.shape[0] // max(columns, 1):
@@ -246,14 +249,18 @@ def _(x: Any, shift: Any, omega: Any, /, *, k: int, powers: int, blocks: int) ->
         )
 
 
-def leading_svd(x: Any, shift: Any, k: int, rng: Any) -> SVD:
-    """The leading k of x − shift, drawn from `rng`."""
+def leading_svd(x: Any, shift: Any, rest: Any, k: int, rng: Any) -> SVD:
+    """The leading k of (x − shift) − rest, drawn from `rng`; on a host for rows of any dtype, in that of the shift."""
     short = min(x.shape)
     columns = min(short, k + _OVERSAMPLES)
     blocks = min(_BLOCKS, short // columns)
     powers = 0 if columns == short else _POWERS * (_BLOCKS - blocks) // (_BLOCKS - 1)
-    omega = normal(as_key(rng, like=x), (short, columns), dtype=dtype_name(x.dtype))
-    return projected_svd(x, shift, omega, k=k, powers=powers, blocks=blocks)
+    key = as_key(rng, like=shift)
+    omega = normal(key, (short, columns), dtype=dtype_name(shift.dtype))
+    if x.dtype == shift.dtype:
+        return projected_svd(x, shift, rest, omega, k=k, powers=powers, blocks=blocks)
+    with backend(x).quiet():
+        return project(Centred.of(x, shift, rest), omega, k=k, powers=powers, blocks=blocks)
 
 
 @procedure()
@@ -268,7 +275,8 @@ def randomized_svd(x: Any, k: int, *, rng: Any = 0) -> SVD:
 
     Returns
     -------
-    SVD(u (n, k), s (k,), vh (k, d)), s descending; in each row of vh the largest |entry| is positive. In x's library,
+    SVD(u (n, k), s (k,), vh (k, d)), s descending; in each row of vh the largest |entry| is positive (of several
+    that are as large within 1 part in 2,900 the first). In x's library,
     device and dtype; half precision is computed in float32 and rounded once.
 
     Raises
@@ -296,10 +304,11 @@ def randomized_svd(x: Any, k: int, *, rng: Any = 0) -> SVD:
     >>> randomized_svd(x, 1).s
     array([5.])
     """
-    x = matrix("randomized_svd", x)
-    k = rank("randomized_svd", "k", k, x.shape)
-    wide = widened(x)
-    xp = namespace(x)
-    found = leading_svd(wide, xp.zeros_like(wide[0, ...]), k, rng)
-    finite_rows("randomized_svd", x, found.s)
-    return found if x.dtype == wide.dtype else SVD(*(xp.astype(part, x.dtype) for part in found))
+    rows = matrix("randomized_svd", x)
+    k = rank("randomized_svd", "k", k, rows.x.shape)
+    xp = namespace(rows.x)
+    none = xp.zeros_like(rows.x[0, ...], dtype=rows.dtype)
+    svd = leading_svd(rows.x, none, none, k, rng)
+    svd = SVD(*(rows.narrowed(part) for part in svd))
+    finite_rows("randomized_svd", rows, svd.s)
+    return svd

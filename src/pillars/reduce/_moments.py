@@ -63,18 +63,25 @@ def _rows(draw: Draw) -> Call:
 
 @operation(domain=_rows, half="native")
 def block_moments(x: Array, /) -> tuple[Any, Any, Any]:
-    """n, mean and m2 of the rows of x: the corrected two-pass algorithm."""
+    """n, mean and m2 of the rows of x: two passes, the mean corrected for its rounding."""
     xp = namespace(x)
     name = dtype_name(x.dtype)
     wide = xp.float64 if backend(x).host else x.dtype if name in ("float32", "float64") else xp.float32
     x = xp.astype(x, wide)
     n = max(x.shape[0], 1)
     mean = xp.sum(x, axis=0) / n
+    # Corrected for its rounding: of a constant column it is the constant then, to the bit, and what is left is 0.
+    mean = _corrected(xp, mean, xp.sum(x - mean, axis=0) / n)
     z = x - mean
     rest = xp.sum(z, axis=0) / n
-    m2 = xp.matmul(z.T, z) - n * (rest[:, None] * rest[None, :])
-    # The mean of an infinite column stays as it is: what is left of it is NaN.
-    return xp.full_like(xp.sum(mean), x.shape[0]), xp.where(xp.isfinite(rest), mean + rest, mean), m2
+    # Centred twice, so that no product is subtracted from another: no variance is negative.
+    z = z - rest
+    return xp.full_like(xp.sum(mean), x.shape[0]), _corrected(xp, mean, rest), xp.matmul(z.T, z)
+
+
+def _corrected(xp: Any, mean: Any, rest: Any) -> Any:
+    """The mean of an infinite column stays as it is: what is left of it is NaN."""
+    return xp.where(xp.isfinite(rest), mean + rest, mean)
 
 
 @block_moments.check
@@ -105,11 +112,11 @@ def chunk_moments(x: Any) -> Moments:
 
     Notes
     -----
-    Twice over the block, so it should fit the cache: the mean, then the products of what is left when it is taken away,
-    corrected for the rounding of the mean (the corrected two-pass algorithm). The relative error of a variance is then
+    Several times over the block, so it should fit the cache: the mean, corrected for its rounding, then the products
+    of what is left when it is taken away, and what that leaves of a mean too. The relative error of a variance is then
     some n·eps even where the mean is 1/√eps standard deviations from 0, where the difference of E[x²] and E[x]² has no
-    digit left. O(n·d²) time, one copy of the block. NaN or an infinity in a column: its mean as usual, its products
-    NaN.
+    digit left; no variance is negative, and that of a constant column is 0. O(n·d²) time, two copies of the block. NaN
+    or an infinity in a column: its mean as usual, its products NaN.
 
     References
     ----------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, ClassVar, cast
 
 import jax
@@ -16,12 +17,15 @@ from pillars.backends._capabilities import feature_of, require
 from pillars.backends._operation import choose
 from pillars.backends._protocol import Backend
 from pillars.backends._run import narrow, one_device
+from pillars.backends._scaling import binary_scale_by_comparison
 from pillars.backends.on_jax._derivatives import with_rules
 from pillars.backends.on_jax._explained import explained, explaining
 from pillars.backends.on_jax._reading import run_told
 from pillars.backends.on_jax.linear import held
 
 __all__ = ["JaxBackend"]
+
+_binary_scale = jax.jit(partial(binary_scale_by_comparison, jnp), static_argnums=(1, 2))
 
 
 class JaxBackend(Backend):
@@ -95,6 +99,11 @@ class JaxBackend(Backend):
 
     def to_numpy(self, x: Any) -> Any:
         return np.asarray(x)
+
+    def binary_scale(
+        self, x: Any, axis: int | tuple[int, ...] | None = None, *, keepdims: bool = False
+    ) -> Any:
+        return _binary_scale(x, axis, keepdims)
 
     def entry(self, record: Any, kinds: tuple[type, ...], traced_number: bool) -> Callable[..., Any]:
         if record.unsupported:

@@ -22,17 +22,24 @@ _CUT = 128  # columns from which on quarters are faster than the whole
 
 
 @kernel(traceable=True)
-def mean_covariance(x: Any, /) -> Any:
+def mean_covariance(x: Any, scale: Any, /) -> Any:
     """One pass; the rest of the rows, less than a block, comes last."""
     n, d = x.shape
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     wide = jnp.promote_types(x.dtype, jnp.result_type(float))
-    shift = jnp.mean(x[:: max(1, n // _SAMPLE)], axis=0)
+
+    def scaled(part: Any) -> Any:
+        return part if scale is None else part * scale.astype(x.dtype)
+
+    sample = scaled(x[:: max(1, n // _SAMPLE)])
+    shift = jnp.mean(sample, axis=0)
+    # Corrected for its rounding, it is the constant of a constant column, to the bit.
+    shift = _corrected(shift, jnp.mean(sample - shift, axis=0))
     rows = min(n, _ROWS)
     firsts = range(0, d, -(-d // 4) if d >= _CUT else d)
 
     def add(state: Any, part: Any) -> Any:
-        z = part - shift
+        z = scaled(part) - shift
         more = jnp.sum(z, axis=0), *(z[:, first : first + firsts.step].T @ z[:, first:] for first in firsts)
         return tuple(total + one for total, one in zip(state, more, strict=True))
 
@@ -46,6 +53,13 @@ def mean_covariance(x: Any, /) -> Any:
     upper = jnp.concatenate([jnp.pad(part, ((0, 0), (d - part.shape[1], 0))) for part in parts])
     squares = jnp.triu(upper) + jnp.triu(upper, 1).T
     result = load("pillars.linalg._covariance:MeanCovariance")
-    mean = jnp.where(jnp.isfinite(shift), shift + off, shift)  # infinite stays so: inf − inf is NaN
+    mean = _corrected(shift, off).astype(x.dtype)
     covariance = (squares - jnp.outer(off, total)) / (n - 1)
-    return result(mean.astype(x.dtype), covariance.astype(x.dtype))
+    # Rounding may leave less than nothing of a variance that is nearly nothing.
+    covariance = jnp.where(jnp.eye(d, dtype=bool), jnp.maximum(covariance, 0.0), covariance)
+    return result(mean if scale is None else mean / scale.astype(x.dtype), covariance.astype(x.dtype))
+
+
+def _corrected(mean: Any, rest: Any) -> Any:
+    """An infinite mean stays so: what is left of it is NaN."""
+    return jnp.where(jnp.isfinite(mean), mean + rest, mean)

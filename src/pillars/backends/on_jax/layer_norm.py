@@ -19,7 +19,8 @@ from pillars.backends._record import records
 
 __all__ = ["layer_norm", "rms_norm"]
 
-_LARGE = 2.0**48  # the specification's for float32: what is not beyond it needs no scaling
+# The specification's for float32: what is between them needs no scaling.
+_LARGE, _SMALL = 2.0**48, 2.0**-30
 
 
 @kernel(traceable=True)
@@ -33,7 +34,7 @@ def layer_norm(x: Any, weight: Any, bias: Any, /, *, axis: Any, epsilon: Any) ->
         return _times(z, x, weight, bias, axis, epsilon)
 
     body = records()["layers.layer_norm"].body
-    return _guarded(plain, lambda: body(x, weight, bias, axis=axis, epsilon=epsilon), x, bias, axis)
+    return _guarded(plain, lambda: body(x, weight, bias, axis=axis, epsilon=epsilon), x, bias, axis, epsilon)
 
 
 @kernel(traceable=True)
@@ -46,6 +47,7 @@ def rms_norm(x: Any, weight: Any, /, *, axis: Any, epsilon: Any) -> Any:
         x,
         None,
         axis,
+        epsilon,
     )
 
 
@@ -68,7 +70,9 @@ def _beside(x: Any, axis: Any) -> tuple[int, ...]:
     return tuple(n if place in _axes(x, axis) else 1 for place, n in enumerate(x.shape))
 
 
-def _guarded(plain: Callable[[], Any], body: Callable[[], Any], x: Any, bias: Any, axis: Any) -> Any:
+def _guarded(
+    plain: Callable[[], Any], body: Callable[[], Any], x: Any, bias: Any, axis: Any, epsilon: Any
+) -> Any:
     first = tuple(0 if place in _axes(x, axis) else slice(None) for place in range(x.ndim))
 
     def fused() -> Any:
@@ -76,11 +80,15 @@ def _guarded(plain: Callable[[], Any], body: Callable[[], Any], x: Any, bias: An
             plain()
         )  # or the question below would be fused into it, and split it
         seen, nothing = y[first], 0.0 if bias is None else jnp.reshape(bias, -1)[0]
-        odd = jnp.any((seen == nothing) | jnp.isnan(seen))
-        # neither a number beyond it nor NaN is below it
-        lost = jax.lax.cond(
-            odd, lambda: ~(jnp.max(jnp.abs(x), initial=0.0) <= _LARGE), lambda: jnp.asarray(False)
-        )
+        tiny = jnp.asarray(epsilon < _SMALL**2)
+        odd = tiny | jnp.any((seen == nothing) | jnp.isnan(seen))
+
+        def look() -> Any:
+            size = jnp.max(jnp.abs(x), axis=axis, initial=0.0)
+            # neither a number beyond it nor NaN is below it
+            return ~(jnp.max(size, initial=0.0) <= _LARGE) | (tiny & jnp.any((size > 0) & (size < _SMALL)))
+
+        lost = jax.lax.cond(odd, look, lambda: jnp.asarray(False))
         made, _ = jax.lax.while_loop(
             lambda state: state[1], lambda state: (body(), jnp.asarray(False)), (y, lost)
         )

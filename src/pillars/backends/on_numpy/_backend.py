@@ -48,6 +48,15 @@ class NumpyBackend(EagerBackend):
     def sum(self, x: Any, axis: int | tuple[int, ...] | None = None, *, keepdims: bool = False) -> Any:
         return tree_sum(x, axis, keepdims=keepdims)
 
+    def binary_scale(
+        self, x: Any, axis: int | tuple[int, ...] | None = None, *, keepdims: bool = False
+    ) -> Any:
+        size = np.maximum(np.max(x, axis=axis, keepdims=keepdims), -np.min(x, axis=axis, keepdims=keepdims))
+        # so far and no further: the inverse is to be a normal number too
+        most = 1020 if x.dtype == np.float64 else 124
+        exponent = np.where(np.isfinite(size), np.frexp(size)[1], 0)
+        return np.asarray(np.ldexp(x.dtype.type(1), np.clip(-exponent, -most, most)))
+
     def is_scalar(self, value: Any) -> bool:
         """Whether the value is a NumPy scalar."""
         return isinstance(value, np.generic)

@@ -38,7 +38,7 @@ def _cut(n: int, d: int) -> tuple[int, list[int]]:
 
 
 def _sums(x: Any, shift: Any) -> tuple[Any, Any]:
-    """Σ z and Σ z zᵀ of z = x − shift, in float64."""
+    """Σ z and Σ z zᵀ in float64 of z = x − shift, in the dtype of the shift."""
     n, d = x.shape
     rows, bounds = _cut(n, d)
     half = d // 2 if d >= _HALVED else d
@@ -48,8 +48,8 @@ def _sums(x: Any, shift: Any) -> tuple[Any, Any]:
 
     def run(piece: int) -> tuple[Any, Any]:
         first, last = bounds[piece], bounds[piece + 1]
-        buffer, ones = np.empty((rows, d), x.dtype), np.ones(rows, x.dtype)
-        products = [np.empty((a.stop - a.start, b.stop - b.start), x.dtype) for a, b in parts]
+        buffer, ones = np.empty((rows, d), shift.dtype), np.ones(rows, shift.dtype)
+        products = [np.empty((a.stop - a.start, b.stop - b.start), shift.dtype) for a, b in parts]
         total, squares = np.zeros(d), np.zeros((d, d))
         with np.errstate(all="ignore"):
             for start in range(first, last, rows):
@@ -70,23 +70,44 @@ def _sums(x: Any, shift: Any) -> tuple[Any, Any]:
     return total, squares
 
 
-@kernel(minimum_size=2**15)
-def mean_covariance(x: Any, /) -> Any:
+def _rough_mean(x: Any) -> Any:
+    """Of every so many rows; corrected for its rounding: of a constant column it is the constant, to the bit."""
+    sample = x[:: max(1, x.shape[0] // _SAMPLE)].astype(np.float64)
+    mean = sample.mean(axis=0)
+    rest = (sample - mean).mean(axis=0)
+    return np.where(np.isfinite(rest), mean + rest, mean).astype(_computed(x.dtype))
+
+
+def _computed(dtype: Any) -> Any:
+    """What rows are computed in: half precision in float32, integers in float64."""
+    if dtype.kind == "f":
+        return np.promote_types(dtype, np.float32)
+    return np.float64
+
+
+def _unscaled(x: Any, scale: Any, /) -> str | None:
+    return None if scale is None else "it is scaled, for the sake of numbers whose squares cannot be held"
+
+
+@kernel(minimum_size=2**15, eligible=_unscaled)
+def mean_covariance(x: Any, scale: Any, /) -> Any:
     """One pass, or two where the rough mean was far off; the body's, where float32 does not hold the squares."""
     n = x.shape[0]
     with np.errstate(all="ignore"):
-        shift = x[:: max(1, n // _SAMPLE)].mean(axis=0, dtype=np.float64).astype(x.dtype)
+        shift = _rough_mean(x)
         for _ in range(2):
             total, squares = _sums(x, shift)
             off = total / n
             squares -= np.outer(off, total)
+            # Rounding may leave less than nothing of a variance that is nearly nothing.
+            np.fill_diagonal(squares, np.maximum(np.diagonal(squares), 0.0))
             if not np.any(off * off * n > _FAR * np.diagonal(squares)):
                 break
-            shift = (shift + off).astype(x.dtype)
+            shift = (shift + off).astype(shift.dtype)
         if x.dtype == np.float32 and np.all(np.isfinite(total)):
             largest = np.max(np.diagonal(squares)) / n
             if not _LEAST < largest < np.inf:
-                return records()["linalg.mean_covariance"].body(x)
+                return records()["linalg.mean_covariance"].body(x, None)
         mean = shift.astype(np.float64) + off
         result = load("pillars.linalg._covariance:MeanCovariance")
         return result(np.where(np.isfinite(shift), mean, shift), squares / (n - 1))

@@ -43,7 +43,7 @@ def rms_norm(x: Any, weight: Any, /, *, axis: Any, epsilon: Any) -> Any:
     length = _length(x, axis)
     y = np.empty_like(x)
     given, made = x.reshape(-1, length), y.reshape(-1, length)
-    least, largest = _limits(x.dtype, epsilon)
+    least, tiny, largest = _limits(x.dtype, epsilon)
 
     def work(rows: slice, scratch: Any) -> None:
         z, out = given[rows], made[rows]
@@ -51,6 +51,8 @@ def rms_norm(x: Any, weight: Any, /, *, axis: Any, epsilon: Any) -> Any:
         square /= length
         lost = ~(square <= largest)  # true for NaN too
         square += least
+        if least < tiny:
+            lost |= square < tiny
         np.sqrt(square, out=square)
         np.divide(z, square, out=out)
         if lost.any():
@@ -69,7 +71,7 @@ def layer_norm(x: Any, weight: Any, bias: Any, /, *, axis: Any, epsilon: Any) ->
     length = _length(x, axis)
     y = np.empty_like(x)
     given, made = x.reshape(-1, length), y.reshape(-1, length)
-    least, largest = _limits(x.dtype, epsilon)
+    least, tiny, largest = _limits(x.dtype, epsilon)
     ones = np.ones(length, x.dtype)
 
     def work(rows: slice, scratch: Any) -> None:
@@ -81,6 +83,8 @@ def layer_norm(x: Any, weight: Any, bias: Any, /, *, axis: Any, epsilon: Any) ->
         variance /= length
         lost = ~((mean * mean <= _FAR * variance) & (variance <= largest))  # true for NaN too
         variance += least
+        if least < tiny:
+            lost |= variance < tiny
         np.sqrt(variance, out=variance)
         np.divide(out, variance, out=out)
         if lost.any():  # row by row, so that a row's bits depend on that row alone
@@ -99,7 +103,11 @@ def _length(x: Any, axis: Any) -> int:
     return prod(x.shape[x.ndim - (len(axis) if isinstance(axis, tuple) else 1) :])
 
 
-def _limits(dtype: Any, epsilon: float) -> tuple[float, float]:
-    """What is added to a mean of squares, and the largest one that has not overflowed."""
+def _limits(dtype: Any, epsilon: float) -> tuple[float, float, float]:
+    """What is added to a mean of squares, the least one with all its digits, the largest that has not overflowed."""
     info = np.finfo(dtype)
-    return max(epsilon, float(info.smallest_normal)), float(info.max)
+    return (
+        max(epsilon, float(info.smallest_normal)),
+        2.0**-60 if info.bits == 32 else 2.0**-512,
+        float(info.max),
+    )
