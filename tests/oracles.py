@@ -273,8 +273,9 @@ def _split(key: Any, n: int) -> Any:
     return np.asarray([_threefry(key, 0, i) for i in range(n)], dtype=np.uint32).reshape(n, 2)
 
 
-def _fold_in(key: Any, index: Any) -> Any:
-    return np.asarray(_threefry(key, 0, int(index) % 2**32), dtype=np.uint32)
+def _fold(key: Any, counter: Any) -> Any:
+    high, low = (int(word) for word in counter) if np.ndim(counter) else divmod(int(counter) % 2**64, 2**32)
+    return np.asarray(_threefry(key, high, low), dtype=np.uint32)
 
 
 def _uniform(key: Any, low: Any, high: Any, *, shape: Any, dtype: str) -> Any:
@@ -416,7 +417,7 @@ ORACLES: dict[str, Callable[..., Any]] = {
     "random.draw_integers": _integers,
     "random.draw_normal": _normal,
     "random.draw_uniform": _uniform,
-    "random.fold_in": _fold_in,
+    "random.fold": _fold,
     "random.permute": _permute,
     "random.split": _split,
     "linalg.eigh": _eigh,

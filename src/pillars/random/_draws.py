@@ -164,8 +164,8 @@ def integers(key: Any, shape: Any, low: Any, high: Any, *, dtype: Any = None, li
     ------
     DTypeError : `key` is no uint32 array, `dtype` or a bound is no integer, or the dtype is not to be had.
     ShapeError : `key` is not of shape (2,); `shape` is negative; low >= high; the dtype does not hold the range; a
-        bound does not broadcast to `shape`. Bounds that are traced, or arrays on a device, are not looked at: the
-        numbers are then meaningless.
+        bound does not broadcast to `shape`. Bounds that are traced, or arrays on a device, are not looked at: where
+        low >= high the number is then `low`, and their dtype must not go beyond the result's (DTypeError).
     BackendError : the key lives on another device's library than `like`, or than a bound.
 
     Notes
