@@ -187,7 +187,9 @@ CASES = {
         ((8,), (1 << 18,)),
         lambda rng, size: Call.of(random.key(0), n=size[0], dtype="int32"),
     ),
-    "random fold_in": Case(random.fold_in, ((),), lambda rng, size: Call.of(random.key(0), np.asarray(7))),
+    "random fold_in": Case(
+        _operation("fold"), ((),), lambda rng, size: Call.of(random.key(0), np.asarray(7))
+    ),
 }
 
 

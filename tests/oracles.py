@@ -166,7 +166,7 @@ def _attention_forward(
     query_offset: Any = 0,
     scale: Any = None,
 ) -> Any:
-    y, log_sum = np.zeros((*q.shape[:-1], v.shape[-1])), np.zeros(q.shape[:-1])
+    y, log_sum = np.zeros((*q.shape[:-1], v.shape[-1])), np.full(q.shape[:-1], -np.inf)
     for at, home, keys, scores in _rows(q, k, mask, causal, query_offset, scale):
         if keys:
             y[at], log_sum[at] = special.softmax(scores) @ v[home][keys], special.logsumexp(scores)
@@ -299,8 +299,9 @@ def _split(key: Any, n: int) -> Any:
     return np.asarray([_threefry(key, 0, i) for i in range(n)], dtype=np.uint32).reshape(n, 2)
 
 
-def _fold_in(key: Any, index: Any) -> Any:
-    return np.asarray(_threefry(key, 0, int(index) % 2**32), dtype=np.uint32)
+def _fold(key: Any, counter: Any) -> Any:
+    high, low = (int(word) for word in counter) if np.ndim(counter) else divmod(int(counter) % 2**64, 2**32)
+    return np.asarray(_threefry(key, high, low), dtype=np.uint32)
 
 
 def _uniform(key: Any, low: Any, high: Any, *, shape: Any, dtype: str) -> Any:
@@ -355,14 +356,25 @@ def _permute(key: Any, *, n: int, dtype: str) -> Any:
     return np.asarray(sorted(range(n), key=lambda i: (_threefry(key, 0, i), i)), dtype=dtype)
 
 
-def _categorical(key: Any, logits: Any) -> Any:
-    """The race: the least of Eᵢ·exp(−logitᵢ) wins."""
-    k = logits.shape[-1]
+def _permute_each(key: Any, *, shape: Any, axis: int, dtype: str) -> Any:
+    pairs = np.empty(shape, object)
+    for i in range(math.prod(shape)):
+        pairs.ravel()[i] = (_threefry(key, 0, i), i)
+    rows = np.moveaxis(pairs, axis, -1)
+    order = [sorted(range(rows.shape[-1]), key=row.__getitem__) for row in rows.reshape(-1, rows.shape[-1])]
+    return np.moveaxis(np.asarray(order, dtype=dtype).reshape(rows.shape), -1, axis)
+
+
+def _categorical(key: Any, logits: Any, *, n: int | None = None, replace: bool = True) -> Any:
+    """The race: the least of Eᵢ·exp(−logitᵢ) wins; without replacement, the first n."""
+    k, lead = logits.shape[-1], logits.shape[:-1]
+    races = np.repeat(logits[..., None, :], n, axis=-2) if replace and n is not None else logits
     times = [
-        mpmath.log(_waiting(key, i, "float64")) - mpmath.mpf(float(v)) for i, v in enumerate(logits.ravel())
+        mpmath.log(_waiting(key, i, "float64")) - mpmath.mpf(float(v)) for i, v in enumerate(races.ravel())
     ]
     rows = [times[start : start + k] for start in range(0, len(times), k)]
-    return np.asarray([row.index(min(row)) for row in rows]).reshape(logits.shape[:-1])
+    first = [sorted(range(k), key=row.__getitem__)[: 1 if replace or n is None else n] for row in rows]
+    return np.asarray(first, dtype=int).reshape(lead if n is None else (*lead, n))
 
 
 # -------------------------------------------------------------------------------------------------------------- states
@@ -444,11 +456,14 @@ ORACLES: dict[str, Callable[..., Any]] = {
     "algorithms.attention": lambda *arrays, **options: _attention_forward(*arrays, **options)[0],
     "algorithms.attention_backward": _attention_backward,
     "algorithms.attention_forward": _attention_forward,
+    "algorithms.attention_logsumexp": _attention_forward,
     "algorithms.attention_weights": _attention_weights,
     "calculus.huber": _losses(_huber),
     "calculus.mean_absolute_error": _losses(abs),
     "calculus.mean_squared_error": _losses(lambda d: d * d),
-    "layers.embedding": lambda table, indices, *, name=None: np.eye(table.shape[0])[indices] @ table,
+    "layers.embedding": lambda table, indices, *, padding_index=None, name=None: (
+        np.eye(table.shape[0])[indices] @ table
+    ),
     "layers.gelu": _gelu,
     "layers.layer_norm": _normalised(centred=True),
     "layers.leaky_relu": _leaky_relu,
@@ -474,8 +489,9 @@ ORACLES: dict[str, Callable[..., Any]] = {
     "random.draw_integers": _integers,
     "random.draw_normal": _normal,
     "random.draw_uniform": _uniform,
-    "random.fold_in": _fold_in,
+    "random.fold": _fold,
     "random.permute": _permute,
+    "random.permute_each": _permute_each,
     "random.split": _split,
     "linalg.directional": _directional,
     "linalg.eigh": _eigh,

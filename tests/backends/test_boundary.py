@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 import pillars
 from backends._toys import label_sum, scaled
+from contracts._variants import Variant
 from pillars.backends import dtype_name
 from pillars.layers import gelu, layer_norm, relu
 from pillars.probability import logsumexp, ndtr, softmax
@@ -193,3 +196,54 @@ def test_half_precision_of_jax():
 def test_labels_may_be_anything_that_they_were():
     assert label_sum(np.ones(2), np.asarray([True, False])) == 1.0
     assert label_sum(np.ones(2), np.asarray([0.0, 0.5])) == 1.0
+
+
+def test_bytes_in_another_order_go_to_every_library(variant: Variant) -> None:
+    for code, numbers in (
+        (">f8", [1.5, -2.0]),
+        (">f4", [1.5, -2.0]),
+        (">i4", [7, -3]),
+        (">u2", [7, 3]),
+        (">f2", [1.5]),
+    ):
+        if variant.library == "strict" and code == ">f2":  # which has no half precision
+            continue
+        swapped = np.array(numbers, code)
+        there = variant.to_numpy(pillars.move({"x": swapped}, variant.library)["x"])
+        assert there.tolist() == numbers
+        assert variant.to_numpy(pillars.asarray(swapped, backend=variant.library)).tolist() == numbers
+    inside = variant.compiled(lambda x: pillars.linear(x, np.array([[2.0]], ">f4")))
+    if variant.jit or variant.library == "numpy":
+        assert variant.to_numpy(inside(variant.asarray([[3.0]], "float32"))).tolist() == [[6.0]]
+
+
+def halves() -> tuple[Any, Any]:
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    rng = np.random.default_rng(8)
+    numbers = rng.standard_normal((3, 4))
+    return numbers.astype(ml_dtypes.bfloat16), numbers.astype(np.float16)
+
+
+@pytest.mark.parametrize("library", ["numpy", "jax"])
+def test_the_two_half_precisions_meet_in_single(library: str) -> None:
+    pytest.importorskip(library)
+    brain, half = (pillars.move(x, library) for x in halves())
+    single = [brain.astype("float32"), half.astype("float32")]
+    (b, h), (b32, h32) = (brain, half), single
+    mask = half[:3, :3]
+    calls = [
+        (lambda x, w: pillars.layers.layer_norm(x, w[0], w[1]), (b, h), (b32, h32)),
+        (lambda x, w: pillars.linear(x, w.T, w[:, 0]), (b, h), (b32, h32)),
+        (lambda x, w: pillars.linear(x, w.T), (h, b), (h32, b32)),
+        (lambda x, m: pillars.algorithms.attention(x, x, x, mask=m), (b, mask), (b32, h32[:3, :3])),
+        (lambda x, w: pillars.algorithms.attention(x, w, x), (b, h), (b32, h32)),
+        (pillars.calculus.mean_squared_error, (b, h), (b32, h32)),
+        (lambda x, w: pillars.layers.layer_norm(x, w[0], [1.0, 2.0, 3.0, 4.0]), (b, h), (b32, h32)),
+    ]
+    for f, given, wide in calls:
+        got = f(*given)
+        assert got.dtype == np.float32
+        np.testing.assert_array_equal(got, f(*wide))
+    if library == "numpy":
+        gradient = pillars.grad(lambda w, x: pillars.linear(x, w.T).sum())(half, brain)
+        assert gradient.dtype == np.float16

@@ -112,7 +112,7 @@ def _dtypes(x: Any, *, kept: bool) -> Iterator[Row]:
     yield _plain("list", x.tolist(), owed=True)
     yield _plain("NumPy scalar", x.reshape(-1)[0])
     yield _plain("Python integer", 1)
-    yield _plain("boolean scalar", True)
+    yield _as_is("boolean scalar", np.asarray(True)) if kept else _plain("boolean scalar", True)
 
 
 def _labels(x: Any) -> Iterator[Row]:

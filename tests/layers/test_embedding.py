@@ -9,7 +9,8 @@ import pytest
 
 from contracts._variants import Variant
 from pillars import DTypeError, ShapeError, grad
-from pillars.backends import Draw
+from pillars.backends import Draw, namespace
+from pillars.calculus import hvp
 from pillars.layers import embedding
 from pillars.layers._embedding import scatter_rows
 from running import ONCE, eps, on, pullback
@@ -154,3 +155,61 @@ def test_numbers_that_are_no_integers(variant: Variant, dtype: str) -> None:
     placed = variant.asarray(np.ones((4, 3))), variant.asarray(np.asarray([0, 1]), dtype)
     with pytest.raises(DTypeError, match=rf"^embedding 'e': indices have dtype {dtype}, expected integers"):
         variant.compiled(lambda t, i: embedding(t, i, name="e"))(*placed)
+
+
+# -------------------------------------------------------------------------------------------------------------- padding
+def total(x: Any) -> Any:
+    return namespace(x).sum(x)
+
+
+def test_padding_is_read_as_it_is_and_gets_no_gradient(variant: Variant) -> None:
+    dtype = variant.default_float
+    table = variant.asarray(np.arange(12.0).reshape(4, 3), dtype)
+    for kind in ("int32", "uint8"):
+        indices = variant.asarray(np.array([[1, 3, 1], [0, 1, 2]]), kind)
+        read = variant.compiled(lambda t, i: embedding(t, i, padding_index=1))
+        np.testing.assert_array_equal(
+            variant.to_numpy(read(table, indices)), variant.to_numpy(embedding(table, indices))
+        )
+
+        def loss(t: Any, indices: Any = indices, padding: int | None = 1) -> Any:
+            return total(embedding(t, indices, padding_index=padding) ** 2)
+
+        found = variant.to_numpy(variant.compiled(grad(loss))(table))
+        whole = variant.to_numpy(grad(lambda t, i=indices: loss(t, i, None))(table))
+        np.testing.assert_array_equal(found[1], np.zeros(3))
+        np.testing.assert_array_equal(np.delete(found, 1, 0), np.delete(whole, 1, 0))
+
+
+def test_a_padding_cotangent_that_is_no_number_goes_nowhere(variant: Variant) -> None:
+    table = variant.asarray(np.ones((3, 2)), variant.default_float)
+    factor = variant.asarray(np.array([[np.nan], [2.0]]), variant.default_float)
+    indices = variant.asarray(np.array([0, 2]), "int32")
+    slope = grad(lambda t: total(embedding(t, indices, padding_index=0) * factor))
+    assert variant.to_numpy(slope(table)).tolist() == [[0.0, 0.0], [0.0, 0.0], [2.0, 2.0]]
+
+
+def test_padding_is_that_of_torch() -> None:
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(4)
+    table, indices, w = (
+        rng.standard_normal((5, 3)),
+        rng.integers(0, 5, (4, 6)),
+        rng.standard_normal((4, 6, 3)),
+    )
+    there = torch.tensor(table, requires_grad=True)
+    (
+        torch.nn.functional.embedding(torch.tensor(indices), there, padding_idx=2) ** 2 * torch.tensor(w)
+    ).sum().backward()
+    found = grad(lambda t: (embedding(t, indices, padding_index=2) ** 2 * w).sum())(table)
+    np.testing.assert_allclose(found, there.grad.numpy(), rtol=1e-12)
+    curved = hvp(lambda t: (embedding(t, indices, padding_index=2) ** 2 * w).sum(), table, table)
+    assert np.all(curved[2] == 0)
+
+
+@pytest.mark.parametrize("padding", [3, -1])
+def test_padding_outside_the_table_is_refused(padding: int) -> None:
+    with pytest.raises(
+        ShapeError, match=rf"padding_index is {padding}, expected the number of a row in \[0, 3\)"
+    ):
+        embedding(np.ones((3, 2)), np.array([0]), padding_index=padding)

@@ -113,19 +113,46 @@ def test_split_of_many_uses_the_kernel_rightly() -> None:
     np.testing.assert_array_equal(kernels.split(key, 140_000), random.split.reference(key, 140_000))
 
 
-@pytest.mark.parametrize("index", [0, 5, 2**31 - 1])
+@pytest.mark.parametrize("index", [0, 5, 2**31 - 1, 2**31, 2**31 + 7, 2**32 - 1])
 def test_fold_in_is_that_of_jax(index: int, variant: Variant) -> None:
     jax = pytest.importorskip("jax")
     expected = np.asarray(jax.random.key_data(jax.random.fold_in(jax_key(), index)))
-    got = variant.compiled(random.fold_in)(key_on(variant), variant.asarray(np.int32(index), "int32"))
-    np.testing.assert_array_equal(variant.to_numpy(got), expected)
-    np.testing.assert_array_equal(kernels.fold_in(np.array(KEY, dtype=np.uint32), np.array(index)), expected)
+    traced = variant.compiled(random.fold_in)(key_on(variant), variant.asarray(np.uint32(index), "uint32"))
+    np.testing.assert_array_equal(variant.to_numpy(traced), expected)
+    for given in (index, np.uint32(index), np.int64(index), np.array(index)):
+        got = variant.compiled(lambda key, given=given: random.fold_in(key, given))(key_on(variant))
+        np.testing.assert_array_equal(variant.to_numpy(got), expected)
+    np.testing.assert_array_equal(kernels.fold(np.array(KEY, dtype=np.uint32), np.array(index)), expected)
+
+
+@pytest.mark.parametrize("index", [2**32, 2**32 + 5, 7 << 32, 2**63 - 1, 2**63, 2**64 - 1])
+def test_fold_in_takes_all_of_64_bits(index: int, variant: Variant) -> None:
+    expected = threefry2x32(KEY, (index >> 32, index & 0xFFFFFFFF))
+    got = variant.compiled(lambda key: random.fold_in(key, index))(key_on(variant))
+    assert variant.to_numpy(got).tolist() == list(expected)
+    if variant.wide:
+        traced = variant.compiled(random.fold_in)(
+            key_on(variant), variant.asarray(np.uint64(index), "uint64")
+        )
+        assert variant.to_numpy(traced).tolist() == list(expected)
+
+
+def test_fold_in_of_a_negative_number_is_refused_and_is_one_key_in_every_width(variant: Variant) -> None:
+    for index in (-1, np.int64(-1), np.array(-5), 2**64):
+        with pytest.raises(ShapeError, match=r"fold_in: index is -?\d+, expected 0 <= index < 2\*\*64"):
+            random.fold_in(key_on(variant), index)
+    if variant.library == "numpy":  # whose numbers are all at hand
+        return
+    widths = ("int8", "int16", "int32", "int64") if variant.wide else ("int8", "int16", "int32")
+    for dtype in widths:
+        got = variant.compiled(random.fold_in)(key_on(variant), variant.asarray(np.array(-3), dtype))
+        assert variant.to_numpy(got).tolist() == list(threefry2x32(KEY, (2**32 - 1, 2**32 - 3)))
 
 
 def test_fold_in_is_a_row_of_split() -> None:
     key = random.key(11)
     np.testing.assert_array_equal(random.fold_in(key, 41), random.split(key, 42)[41])
-    np.testing.assert_array_equal(random.fold_in(key, 41 + 2**32), random.fold_in(key, 41))
+    assert random.fold_in(key, 41 + 2**32).tolist() != random.fold_in(key, 41).tolist()
 
 
 def test_children_share_nothing_with_each_other_or_the_parent() -> None:
@@ -182,8 +209,14 @@ def test_one_bit_of_the_key_or_counter_changes_half_of_the_word() -> None:
             r"uniform: shape is array\(\[2, 3\]\)",
         ),
         (lambda: random.split(random.key(0), -1), ShapeError, "0 or more"),
-        (lambda: random.fold_in(random.key(0), 0.5), DTypeError, "index has dtype float64"),
-        (lambda: random.fold_in(random.key(0), [1, 2]), ShapeError, "vmap"),
+        (lambda: random.fold_in(random.key(0), 0.5), DTypeError, "index is 0.5, expected an integer"),
+        (lambda: random.fold_in(random.key(0), True), DTypeError, "index is True, expected an integer"),
+        (
+            lambda: random.fold_in(random.key(0), [1, 2]),
+            DTypeError,
+            r"index is \[1, 2\], expected an integer",
+        ),
+        (lambda: random.fold_in(random.key(0), np.array([1, 2])), ShapeError, "vmap"),
     ],
 )
 def test_errors(call: Any, error: type[Exception], words_: str) -> None:

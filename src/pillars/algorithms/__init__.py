@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from pillars.algorithms._attention import attention, attention_weights
+from pillars.algorithms._attention_logsumexp import AttentionLogsumexp, attention_logsumexp
 
-__all__ = ["attention", "attention_weights"]
+__all__ = ["AttentionLogsumexp", "attention", "attention_logsumexp", "attention_weights"]

@@ -10,6 +10,7 @@ from pillars.algorithms._attention_passes import (
     attention_backward,
     attention_forward,
     queries_keys_and_values,
+    where_seen,
 )
 from pillars.algorithms._attention_scores import check, exponentials, finite, gradients, scores, stacked
 from pillars.backends import Call, Draw, Flops, dtype_kind, namespace, operation
@@ -129,7 +130,8 @@ def _(q: Any, k: Any, v: Any, /, *, mask: Any, causal: bool, query_offset: Any, 
 
 @attention.forward
 def _(q: Any, k: Any, v: Any, /, *, mask: Any, causal: bool, query_offset: Any, scale: Any) -> Any:
-    return attention_forward(q, k, v, mask=mask, causal=causal, query_offset=query_offset, scale=scale)
+    y, log_sum = attention_forward(q, k, v, mask=mask, causal=causal, query_offset=query_offset, scale=scale)
+    return y, where_seen(log_sum)
 
 
 @attention.vjp

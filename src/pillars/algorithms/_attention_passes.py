@@ -15,7 +15,7 @@ from pillars.algorithms._attention_scores import (
 )
 from pillars.backends import Call, Draw, namespace, operation
 
-__all__ = ["attention_backward", "attention_forward", "queries_keys_and_values"]
+__all__ = ["attention_backward", "attention_forward", "queries_keys_and_values", "where_seen"]
 
 
 def queries_keys_and_values(draw: Draw) -> Call:
@@ -64,11 +64,17 @@ def attention_forward(
     query_offset: AnyArray = 0,
     scale: Number | None = None,
 ) -> tuple[Any, Any]:
-    """Attention, and the log-sum-exp of each query's scores (0 where it sees nothing): what the gradient wants kept."""
+    """Attention, and the log-sum-exp of each query's scores (−inf where it sees nothing): what the gradient wants."""
     xp = namespace(q)
-    e, total, m = exponentials(scores(q, k, v, mask, causal, query_offset, scale))
+    e, total, log_sum = exponentials(scores(q, k, v, mask, causal, query_offset, scale))
     y = xp.reshape(xp.matmul(stacked(e, k), finite(v)), (*q.shape[:-1], v.shape[-1]))
-    return y / total, (m + xp.log(total))[..., 0]
+    return y / total, log_sum[..., 0]
+
+
+def where_seen(log_sum: Any) -> Any:
+    """Log-sum-exps as the backward pass takes them: 0 for a query that sees nothing, lest −inf be taken from −inf."""
+    xp = namespace(log_sum)
+    return xp.where(log_sum == -xp.inf, xp.zeros_like(log_sum), log_sum)
 
 
 @operation(domain=_cotangent_and_residuals)

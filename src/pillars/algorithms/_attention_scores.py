@@ -135,14 +135,16 @@ def _seen(s: Any, query_offset: Any) -> Any:
 
 
 def exponentials(s: Any) -> tuple[Any, Any, Any]:
-    """exp(s − m), its sums, and m, the largest score of each query; 0, 1 and 0 for a query that sees nothing."""
+    """exp(s − m), its sums, and log Σ exp s, (..., lq, 1); 0, 1 and −inf for a query that sees nothing."""
     xp = namespace(s)
     # of no keys there is no largest; their sum is 0
     m = xp.max(s, axis=-1, keepdims=True) if s.shape[-1] else xp.sum(s, axis=-1, keepdims=True)
     m = xp.where(m == -xp.inf, xp.zeros_like(m), m)
     e = xp.exp(s - m)
     total = xp.sum(e, axis=-1, keepdims=True)
-    return e, xp.where(total == 0, xp.ones_like(total), total), m
+    nothing = total == 0
+    total = xp.where(nothing, xp.ones_like(total), total)
+    return e, total, xp.where(nothing, xp.full_like(m, -xp.inf), m + xp.log(total))
 
 
 def gradients(ds: Any, q: Any, k: Any, scale: Any, mask: Any) -> tuple[Any, Any, Any, Any]:

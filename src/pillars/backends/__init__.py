@@ -9,7 +9,14 @@ from pillars.backends._convert import asarray, move
 from pillars.backends._cost import Cost, Flops, call_cost, count_flops, gradient_cost, per_entry
 from pillars.backends._derivative import forward_and_pullback
 from pillars.backends._domain import Call, Draw
-from pillars.backends._dtypes import dtype_kind, dtype_name, dtype_range, limited, refuse_narrowing
+from pillars.backends._dtypes import (
+    common_dtype,
+    dtype_kind,
+    dtype_name,
+    dtype_range,
+    limited,
+    refuse_narrowing,
+)
 from pillars.backends._fingerprint import fingerprint
 from pillars.backends._kernels import kernel, kernel_table
 from pillars.backends._operation import (
@@ -57,6 +64,7 @@ __all__ = [
     "capability",
     "chosen",
     "common_backend",
+    "common_dtype",
     "count_flops",
     "dtype_kind",
     "dtype_name",

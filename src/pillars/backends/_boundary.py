@@ -11,7 +11,7 @@ from pillars._errors import BackendError, DTypeError, ShapeError, shown
 from pillars._typing import Kind
 from pillars.backends._context import backend as find_backend
 from pillars.backends._context import chosen
-from pillars.backends._dtypes import dtype_kind, dtype_name, dtype_range
+from pillars.backends._dtypes import common_dtype, dtype_kind, dtype_name, dtype_range
 from pillars.backends._plain import plain_bool, plain_float, plain_int
 from pillars.backends._protocol import Backend
 from pillars.backends._record import Parameter, Record
@@ -114,7 +114,7 @@ def _convert(record: Record, values: list[Any], weak: list[Parameter], backend: 
     floats = [x.dtype for x in strong if dtype_kind(x.dtype) in ("float", "half")]
     choice = chosen()
     mine = choice.backend == backend.name
-    dtype = backend.xp.result_type(*floats) if floats else (choice.dtype if mine else None)
+    dtype = common_dtype(backend.xp, *floats) if floats else (choice.dtype if mine else None)
     device = backend.device_beside(strong[0]) if strong else (choice.device if mine else None)
     for parameter in weak:
         value = _host_array(record, parameter, values[parameter.position])
@@ -271,9 +271,7 @@ def float_of(backend: Backend, record: Record, values: list[Any]) -> Any:
             floats.append(x.dtype)
     if not floats:
         return backend.default_float
-    first = floats[0]
-    together = first if all(dtype == first for dtype in floats[1:]) else backend.xp.result_type(*floats)
-    return backend.native_dtype(together)
+    return backend.native_dtype(common_dtype(backend.xp, *floats))
 
 
 def compute_dtype(backend: Backend, record: Record, dtype: Any) -> Any:

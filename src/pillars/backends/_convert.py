@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from typing import Any
 
 from pillars._errors import BackendError, DTypeError, ShapeError
@@ -11,6 +10,7 @@ from pillars.backends._boundary import array_inside
 from pillars.backends._context import backend as find_backend
 from pillars.backends._context import chosen, probe
 from pillars.backends._dtypes import dtype_kind, dtype_name, dtype_range, refuse_narrowing
+from pillars.backends._frames import frame_values
 from pillars.backends._protocol import Backend
 from pillars.backends._registry import adapter_of_type, backend_named, backend_of_type, type_name
 from pillars.backends._tree import tree_map
@@ -26,7 +26,8 @@ def asarray(obj: Any, *, backend: str | None = None, device: Any = None, dtype: 
     Parameters
     ----------
     obj : nested lists of numbers; an array of NumPy, CuPy or JAX (returned as it is where nothing is to change); an
-        object with ``__dlpack__`` (a torch tensor); a data frame or series of pandas, polars or pyarrow.
+        object with ``__dlpack__`` (a torch tensor, sliced or not); a data frame or series of pandas, polars or pyarrow,
+        whose columns come together in their common dtype. Nulls of a column of floats are NaN.
     backend : where to put host data. None: arrays stay where they are, the rest goes to the chosen default.
     device : a device of that backend; None: the chosen one, or the library's default.
     dtype : the result's dtype or its name; None: floats keep theirs, lists of floats get the chosen or default one.
@@ -37,9 +38,11 @@ def asarray(obj: Any, *, backend: str | None = None, device: Any = None, dtype: 
 
     Raises
     ------
-    BackendError : an array that sits on another library or device: moving it is :func:`move`'s, and explicit.
-    DTypeError : objects, strings, masked arrays; numbers that the dtype cannot hold, which for arrays on a device is
-        looked at where it is narrower than theirs; a dtype that the library does not have, or has switched off.
+    BackendError : an array that sits on another library or device: moving it is :func:`move`'s, and explicit. A DLPack
+        object that cannot be taken over: it belongs to a graph, is sparse, or out of reach.
+    DTypeError : a column of words, or of integers or booleans with nulls, by name; objects, strings, masked arrays;
+        numbers that the dtype cannot hold, which for arrays on a device is looked at where it is narrower than theirs;
+        a dtype that the library does not have, or has switched off.
     ShapeError : rows of unequal length.
 
     Examples
@@ -78,10 +81,10 @@ def asarray(obj: Any, *, backend: str | None = None, device: Any = None, dtype: 
             return obj
         _refuse_loss("asarray", obj, target, dtype)
         return target.xp.astype(obj, dtype)
-    if owner is None and hasattr(obj, "__dlpack__"):
+    frame = frame_values(obj) if owner is None else None
+    if owner is None and frame is None and hasattr(obj, "__dlpack__"):
         return _from_dlpack("asarray", obj, target, device, dtype)
-    host = obj if owner is not None else _host(obj)
-    _refuse("asarray", host.dtype)
+    host = obj if owner is not None else _host(obj) if frame is None else frame
     mine = choice.backend == target.name
     if (
         dtype is None
@@ -95,8 +98,7 @@ def asarray(obj: Any, *, backend: str | None = None, device: Any = None, dtype: 
         device = choice.device
     if device is not None:
         probe("asarray", target, device)
-    _refuse_loss("asarray", host, target, dtype)
-    return target.asarray(host, dtype=dtype, device=device)
+    return _placed("asarray", host, target, device, dtype)
 
 
 def _dtype(target: Backend, dtype: Any) -> Any:
@@ -125,11 +127,8 @@ def _refuse(where: str, dtype: Any) -> None:
 
 
 def _host(obj: Any) -> Any:
-    """A list, scalar or data frame as a NumPy array."""
+    """A list or scalar as a NumPy array."""
     host = backend_named("numpy")
-    frame = _frame(obj)
-    if frame is not None:
-        return frame
     if not isinstance(obj, (list, tuple, range, bool, int, float, complex)) and not hasattr(obj, "__array__"):
         raise DTypeError(
             f"asarray: got a {type_name(type(obj))}, expected a list, an array, a DLPack object or a data frame."
@@ -149,43 +148,82 @@ def _host(obj: Any) -> Any:
         ) from None
 
 
-def _frame(obj: Any) -> Any:
-    """The values of a data frame or series; None where the object is neither."""
-    if not any(name in sys.modules for name in ("pandas", "polars", "pyarrow", "modin", "cudf")):
-        return None
-    import narwhals
+_HOST_MEMORY = (
+    1,
+    3,
+    11,
+)  # DLPack's numbers of devices whose memory the processor reads: CPU, CUDA host, ROCm host
 
-    frame = narwhals.from_native(obj, allow_series=True, pass_through=True)
-    if isinstance(frame, narwhals.LazyFrame):
-        raise DTypeError("asarray: got a lazy data frame, expected its values. Collect it first.")
-    if isinstance(frame, narwhals.Series):
-        return frame.to_numpy()
-    if not isinstance(frame, narwhals.DataFrame):
-        return None
-    words = [
-        name for name, dtype in frame.schema.items() if not (dtype.is_numeric() or dtype == narwhals.Boolean)
-    ]
-    if words:
-        raise DTypeError(
-            f"asarray: got a data frame whose columns {', '.join(map(repr, words))} are no numbers, expected numeric "
-            "columns. Drop or encode them."
-        )
-    return frame.to_numpy()
+
+def _dlpack_device(obj: Any) -> int:
+    """DLPack's number of the kind of device; 0 where the object does not say."""
+    try:
+        return int(obj.__dlpack_device__()[0])
+    except Exception:
+        return 0
+
+
+def _taken(obj: Any, target: Backend) -> Any:
+    """A DLPack object as an array of `target`; as one of NumPy where the processor reads its memory.
+
+    From there it goes on as any host array does: a library that narrows 64 bits, or takes compact data alone, says
+    nothing of it on this way, or refuses what NumPy takes.
+    """
+    host = backend_named("numpy")
+    if target is host or _dlpack_device(obj) not in _HOST_MEMORY:
+        with target.double():
+            return target.xp.from_dlpack(obj)
+    try:
+        return host.xp.from_dlpack(obj)
+    except Exception:  # a dtype that NumPy lacks
+        with target.double():
+            return target.to_numpy(target.xp.from_dlpack(obj))
+
+
+def _across(x: Any, owner: Backend, target: Backend) -> Any:
+    """An array from device to device; by way of the host where one of the two libraries reaches no GPU."""
+    try:
+        return _taken(x, target)
+    except Exception:
+        return owner.to_numpy(x)
+
+
+def _remedy(obj: Any) -> str:
+    """What to do with what DLPack refuses."""
+    if getattr(obj, "requires_grad", False):
+        return "data outside a graph. Detach it first: x.detach()."
+    if getattr(obj, "is_sparse", False) or "strided" not in str(getattr(obj, "layout", "strided")):
+        return "a dense array. Write it out first: x.to_dense()."
+    if callable(getattr(obj, "is_conj", None)) and obj.is_conj():
+        return "its own numbers. Conjugate them in memory first: x.resolve_conj()."
+    if _dlpack_device(obj) not in _HOST_MEMORY:
+        return "data on a device that it reaches. Copy it to the host first: x.cpu()."
+    return "a dtype that it has. Convert it first, for instance to float32."
 
 
 def _from_dlpack(where: str, obj: Any, target: Backend, device: Any, dtype: Any) -> Any:
     try:
-        made = target.xp.from_dlpack(obj)
+        made = _taken(obj, target)
     except Exception as error:
         reason = " ".join(str(error).split())
+        compact = _dlpack_device(obj) not in (0, *_HOST_MEMORY) and "strid" in reason
+        remedy = "compact data. Copy it first: x.contiguous()." if compact else _remedy(obj)
         raise BackendError(
-            f"{where}: got a {type_name(type(obj))} that {target.name} cannot take over ({reason}), expected data on a "
-            "device that it reaches. Detach it from its graph and copy it to that device first."
+            f"{where}: got a {type_name(type(obj))} that {target.name} cannot take over ({reason}), expected {remedy}"
         ) from None
+    return _placed(where, made, target, device, dtype)
+
+
+def _placed(where: str, made: Any, target: Backend, device: Any, dtype: Any) -> Any:
+    """An array of `target` or of NumPy on `target`, after a look at whether the dtype to come holds its numbers."""
     _refuse(where, made.dtype)
-    if dtype is not None and made.dtype != dtype:
-        _refuse_loss(where, made, target, dtype)
-        made = target.xp.astype(made, dtype)
+    _refuse_loss(where, made, target, dtype)
+    if not target.owns(type(made)):
+        return target.asarray(made, dtype=dtype, device=device)
+    kept = target.stored_dtype(made.dtype if dtype is None else dtype)
+    if made.dtype != kept:
+        with target.double():
+            made = target.xp.astype(made, kept)
     return made if device is None else target.asarray(made, device=device)
 
 
@@ -209,11 +247,12 @@ def _refuse_loss(where: str, x: Any, target: Backend, dtype: Any) -> None:
     from_, to = dtype_range(dtype_name(x.dtype))
     if kind == given and least <= from_ and to <= most:
         return
-    numbers = x
-    if given != "integer" and kind != "integer":
-        numbers = home.xp.where(home.xp.isfinite(x), x, home.xp.zeros_like(x))
     read = int if given == "integer" else float
-    low, high = read(home.xp.min(numbers)), read(home.xp.max(numbers))
+    with home.double():
+        numbers = x
+        if given != "integer" and kind != "integer":
+            numbers = home.xp.where(home.xp.isfinite(x), x, home.xp.zeros_like(x))
+        low, high = read(home.xp.min(numbers)), read(home.xp.max(numbers))
     if not (low >= least and high <= most):  # NaN, which no integer holds, fails this too
         remedy = "Choose a wider dtype, or scale the numbers."
         if name != dtype_name(asked):
@@ -268,10 +307,8 @@ def move(x: Any, backend: str, *, device: Any = None) -> Any:
             there = place is None or target.device_of(leaf) == place
             return leaf if there else target.asarray(leaf, device=device)
         _refuse("move", leaf.dtype)
-        if {owner.name, target.name} == {"cupy", "jax"}:
-            return _from_dlpack("move", leaf, target, device, None)
-        host = owner.to_numpy(leaf)
-        _refuse_loss("move", host, target, None)
-        return target.asarray(host, device=device)
+        direct = {owner.name, target.name} == {"cupy", "jax"}
+        made = _across(leaf, owner, target) if direct else owner.to_numpy(leaf)
+        return _placed("move", made, target, device, None)
 
     return tree_map(one, x)

@@ -7,7 +7,16 @@ from typing import Any
 from pillars._errors import DTypeError
 from pillars.backends._protocol import Backend
 
-__all__ = ["HALF", "dtype_kind", "dtype_name", "dtype_range", "limited", "refuse_narrowing"]
+__all__ = [
+    "HALF",
+    "common_dtype",
+    "dtype_kind",
+    "dtype_name",
+    "dtype_range",
+    "limited",
+    "native",
+    "refuse_narrowing",
+]
 
 HALF = frozenset({"float16", "bfloat16"})
 _KINDS = {
@@ -41,6 +50,24 @@ def dtype_name(dtype: Any) -> str:
 def dtype_kind(dtype: Any) -> str:
     """One of "float", "half", "integer", "bool", "complex", "other"."""
     return _KINDS.get(dtype_name(dtype), "other")
+
+
+def native(obj: Any) -> Any:
+    """A host array with its bytes in the machine's order, which other libraries want; anything else as it is."""
+    dtype: Any = getattr(obj, "dtype", None)
+    return obj if getattr(dtype, "isnative", True) else obj.astype(dtype.newbyteorder("="))
+
+
+def common_dtype(xp: Any, *dtypes: Any) -> Any:
+    """The dtype that numbers of all these dtypes meet in, in the machine's order of bytes.
+
+    float16 and bfloat16, neither of which holds the other's numbers, meet in float32.
+    """
+    if all(dtype == dtypes[0] for dtype in dtypes):
+        return dtypes[0]
+    if len({dtype_name(dtype) for dtype in dtypes} & HALF) > 1:
+        dtypes = (xp.float32, *(dtype for dtype in dtypes if dtype_kind(dtype) != "half"))
+    return xp.result_type(*dtypes)
 
 
 def dtype_range(name: str) -> tuple[float, float]:

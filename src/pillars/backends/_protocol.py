@@ -94,6 +94,10 @@ class Backend(ABC):
         """Where a small array goes that is to meet `x`: its device, and whole on each where `x` is spread over many."""
         return self.device_of(x)
 
+    def device_scope(self, values: Sequence[Any]) -> AbstractContextManager[Any]:
+        """A context that makes new arrays where the arrays among `values` are, for libraries with a current device."""
+        return nullcontext()
+
     @abstractmethod
     def asarray(self, obj: Any, *, dtype: Any = None, device: Any = None) -> Any:
         """A list, scalar or host array as an array of this backend."""

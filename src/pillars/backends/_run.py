@@ -31,7 +31,7 @@ def run_generic(backend: Backend, record: Record, values: list[Any], function: C
     if backend.host:
         record.run_check_values(values)
     positional, options = record.split(promote(backend, record, values, dtype))
-    with backend.quiet():
+    with backend.quiet(), backend.device_scope(values):
         result = narrow(backend, record, function(*positional, **options), dtype)
     return backend.as_arrays(result)
 

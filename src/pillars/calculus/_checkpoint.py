@@ -65,7 +65,7 @@ class Saved:
                     f"{dtype_name(array.dtype)}, expected {tuple(leaf.shape)} and {dtype_name(leaf.dtype)}. It is left "
                     "as it is: move it away to begin anew."
                 )
-            found.append(home.asarray(array.copy(), dtype=leaf.dtype, device=home.device_of(leaf)))
+            found.append(home.asarray(array.copy(), dtype=leaf.dtype, device=home.device_beside(leaf)))
         return tree_unflatten(treedef, found)
 
     def refuse_another_loss(self, plan: Plan, params: Any, data: Any, key: Any) -> None:

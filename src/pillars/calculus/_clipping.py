@@ -65,7 +65,9 @@ def clip_by_global_norm(grads: Any, max_norm: Any) -> Clipped:
     check_leaves(where, grads, "grads")
     leaves, treedef = tree_flatten(grads)
     xp, dtype = home.xp, rate_dtype(home.xp, leaves)
-    bound = number_on(home, rate(where, max_norm, "max_norm", finite=False), dtype, home.device_of(leaves[0]))
+    bound = number_on(
+        home, rate(where, max_norm, "max_norm", finite=False), dtype, home.device_beside(leaves[0])
+    )
     with home.quiet():
         scale, root = scale_and_root(xp, leaves, dtype)
         norm = scale * root

@@ -9,7 +9,7 @@ from threading import Lock, local
 from typing import Any
 
 from pillars._errors import CapabilityError, DTypeError, ShapeError, shown
-from pillars.backends import fingerprint, procedure, tree_flatten, tree_leaves
+from pillars.backends import common_dtype, fingerprint, procedure, tree_flatten, tree_leaves
 from pillars.backends._tree import TreeDef
 from pillars.calculus._checkpoint import Checkpoint, identity
 from pillars.calculus._descent_breaks import Breaks
@@ -171,7 +171,7 @@ def gradient_descent(
         key, breaks = _breaks(plan, params, held or data, data, key, rng, clip, small, callback, store, every)
         return _blamed(plan, params, data, descend_eagerly(plan, params, data, key, clip, small, breaks))
     state = optimizer.init(params)
-    dtype = home.xp.result_type(*(p.dtype for p in tree_leaves(params)), home.xp.float32)
+    dtype = common_dtype(home.xp, *(p.dtype for p in tree_leaves(params)), home.xp.float32)
     given = Given(data, key, *(None if x is None else number_on(home, x, dtype) for x in (clip, small)))
     if home.in_trace() or any(home.is_tracer(type(x)) for x in tree_leaves((params, state, given))):
         for name, wanted in (("callback", callback), ("checkpoint", checkpoint)):

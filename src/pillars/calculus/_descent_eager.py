@@ -210,7 +210,7 @@ class _Watcher:
 
 def _watcher(plan: Plan, moves: Moves) -> _Watcher | None:
     home, monitor, dtype = plan.home, plan.monitor, moves.dtype
-    device = home.device_of(moves.leaves[0])
+    device = home.device_beside(moves.leaves[0])
     if monitor is None:
         return None
     if isinstance(monitor, Monitor):
@@ -224,7 +224,7 @@ def _watcher(plan: Plan, moves: Moves) -> _Watcher | None:
 
 def _result(plan: Plan, params: Any, final: Any, kept: _Kept, code: int, dtype: Any) -> Descent:
     home = plan.home
-    xp, device = home.xp, home.device_of(tree_leaves(params)[0])
+    xp, device = home.xp, home.device_beside(tree_leaves(params)[0])
 
     def array(values: Any, kind: Any) -> Any:
         return home.asarray(values, dtype=kind, device=device)

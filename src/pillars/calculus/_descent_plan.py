@@ -121,14 +121,14 @@ class Plan:
     def order(self, key: Any, epoch: Any) -> Any:
         """The order of the rows in one epoch."""
         if isinstance(epoch, int):
-            epoch = self.home.asarray(epoch, dtype=self.home.xp.int32, device=self.home.device_of(key))
+            epoch = self.home.asarray(epoch, dtype=self.home.xp.int32, device=self.home.device_beside(key))
         return permutation(fold_in(key, epoch), self.rows)
 
     def batch(self, data: Any, order: Any, number: Any) -> Any:
         """Batch `number` of an epoch: its rows of every array that has rows."""
         assert self.batch_size is not None
         xp = self.home.xp
-        places = xp.arange(self.batch_size, dtype=order.dtype, device=self.home.device_of(order))
+        places = xp.arange(self.batch_size, dtype=order.dtype, device=self.home.device_beside(order))
         chosen = xp.take(order, number * self.batch_size + places, axis=0)
         return tree_map(lambda x: xp.take(x, chosen, axis=0) if getattr(x, "shape", ()) else x, data)
 

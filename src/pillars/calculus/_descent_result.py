@@ -179,7 +179,7 @@ def judge(code: Any, losses: Any, rates: Any, last: Any, implied: Any, after: An
     ended = xp.where(code == RUNNING, steps, code)
     if n < 4:
         return Verdict(ended, nan, nan)
-    device = backend(losses).device_of(losses)
+    device = backend(losses).device_beside(losses)
     places = xp.arange(n, dtype=last.dtype, device=device)
     counted = xp.where(places <= last, losses, xp.full_like(losses, -xp.inf))
     recent = last - 4 + xp.arange(5, dtype=last.dtype, device=device)

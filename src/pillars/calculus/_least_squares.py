@@ -237,7 +237,7 @@ def _solved(home: Backend, matrix: Any, moment: Any) -> Any:
     size = xp.sum(xp.linalg.diagonal(matrix)) / d
     size = xp.where(size > 0, size, xp.ones_like(size))
     lift = float(xp.finfo(matrix.dtype).eps) ** (1 / 3) * size
-    ones = xp.eye(d, dtype=matrix.dtype, device=home.device_of(matrix))
+    ones = xp.eye(d, dtype=matrix.dtype, device=home.device_beside(matrix))
     return xp.linalg.solve(matrix + lift * ones, moment)
 
 

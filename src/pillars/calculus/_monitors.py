@@ -89,7 +89,7 @@ class Monitor:
             home = backend(leaves[0])
             floats = [x for x in leaves if dtype_kind(x.dtype) in ("float", "half")]
             dtype = rate_dtype(home.xp, floats) if floats else home.default_float
-            return self._fresh(_maker(home, dtype, home.device_of(leaves[0])))
+            return self._fresh(_maker(home, dtype, home.device_beside(leaves[0])))
         home, choice = backend(), chosen()
         mine = choice.backend == home.name
         dtype = (choice.dtype if mine else None) or home.default_float

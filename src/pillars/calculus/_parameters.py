@@ -10,6 +10,7 @@ from pillars.backends import (
     Backend,
     backend,
     chosen,
+    common_dtype,
     dtype_kind,
     dtype_name,
     plain_float,
@@ -157,7 +158,7 @@ def start(where: str, params: Any, data: Sequence[Any], home: Backend, name: str
         _float_beside(home, leaves) or _float_beside(home, tree_leaves(list(data))) or _default_float(home)
     )
     beside = [x for x in (*leaves, *tree_leaves(list(data))) if home.owns(type(x))]
-    device = home.device_of(beside[0]) if beside else _default_device(home)
+    device = home.device_beside(beside[0]) if beside else _default_device(home)
     made = []
     for path, leaf in zip(tree_paths(params), leaves, strict=True):
         if isinstance(leaf, (bool, int)):
@@ -223,7 +224,7 @@ def _all_numbers(items: Any) -> bool:
 
 def _float_beside(home: Backend, leaves: Sequence[Any]) -> Any:
     dtypes = [x.dtype for x in leaves if home.owns(type(x)) and dtype_kind(x.dtype) == "float"]
-    return home.xp.result_type(*dtypes) if dtypes else None
+    return common_dtype(home.xp, *dtypes) if dtypes else None
 
 
 def _default_device(home: Backend) -> Any:

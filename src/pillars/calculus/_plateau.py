@@ -48,7 +48,7 @@ class PlateauInit:
         state = self.inner(params)
         leaves = tree_leaves(params)
         home = backend(leaves[0])
-        dtype, device = rate_dtype(home.xp, leaves), home.device_of(leaves[0])
+        dtype, device = rate_dtype(home.xp, leaves), home.device_beside(leaves[0])
 
         def number(value: Any, kind: Any) -> Any:
             return number_on(home, value, kind, device)

@@ -251,14 +251,16 @@ def _value_and_grad(
             made.append([parameter(trace, leaf, copy=False) for leaf in leaves])
             given[place] = tree_unflatten(treedef, made[-1])
         own = [leaf for leaves, _ in parameters for leaf in leaves] if not trace.space.wraps else []
-        with lending(lent), unchanged(name, [*lent, *own]):
+        placed = [leaf for leaves, _ in parameters for leaf in leaves]
+        with lending(lent), unchanged(name, [*lent, *own]), home.device_scope(placed):
             result = call(trace, f, given, more)
         result, aux = with_aux(name, result) if has_aux else (result, None)
         value, node = value_of(name, trace, result)
         found = {}
         if node is not None:
-            seed = trace.space.base.ones((), dtype=value.dtype, device=strip(value).device)
-            found = backward(trace, [(node, seed)])
+            with home.device_scope(placed):
+                seed = trace.space.base.ones((), dtype=value.dtype, device=strip(value).device)
+                found = backward(trace, [(node, seed)])
         given_away: set[int] = set()
         gradients = tuple(
             tree_unflatten(treedef, [gradient_of(trace, leaf, found, given_away) for leaf in leaves])

@@ -9,6 +9,7 @@ from pillars._errors import BackendError, DTypeError, ShapeError, shown
 from pillars.backends import (
     backend,
     chosen,
+    common_dtype,
     dtype_kind,
     dtype_name,
     tree_flatten,
@@ -137,8 +138,8 @@ def _beside(home: Any, leaf: Any, leaves: list[Any], beside: Any) -> dict[str, A
             and dtype_kind(other.dtype) in _FLOATING
         ]
         if floats:
-            device = home.device_of(strip(floats[0]))
-            dtype = home.xp.result_type(*(x.dtype for x in floats))
+            device = home.device_beside(strip(floats[0]))
+            dtype = common_dtype(home.xp, *(x.dtype for x in floats))
             return {
                 "dtype": dtype,
                 "device": device if len(getattr(device, "device_set", "1")) == 1 else None,

@@ -62,7 +62,7 @@ class Subject:
         start = 0
         for y in found:
             part = self.weights[start : start + math.prod(y.shape)].reshape(y.shape)
-            self.cotangents.append(home.asarray(part, dtype=y.dtype, device=home.device_of(y)))
+            self.cotangents.append(home.asarray(part, dtype=y.dtype, device=home.device_beside(y)))
             start += math.prod(y.shape)
         self.weights = self.flat(self.cotangents)
         self.eps = max(float(home.xp.finfo(x.dtype).eps) for x in [*self.leaves, *found])
@@ -98,7 +98,7 @@ class Subject:
                 dtype = self.home.xp.complex64 if dtype_name(dtype) == "float32" else self.home.xp.complex128
             else:
                 part = part.astype(dtype_name(dtype))
-            made.append(self.home.asarray(part, dtype=dtype, device=self.home.device_of(leaf)))
+            made.append(self.home.asarray(part, dtype=dtype, device=self.home.device_beside(leaf)))
             start += size
         return made
 

@@ -27,13 +27,17 @@ def rows_and_indices(draw: Draw) -> Call:
 
 # JAX takes the rule's place itself: the derivative of its own gather is its own scatter.
 @operation(domain=table_and_indices)
-def embedding(table: Array, indices: AnyArray, /, *, name: Name = None) -> Array:
+def embedding(
+    table: Array, indices: AnyArray, /, *, padding_index: int | None = None, name: Name = None
+) -> Array:
     r"""Rows of a table, by their numbers: result[i, ...] = table[indices[i, ...]].
 
     Parameters
     ----------
     table : array (v, d), real: a vector of d features for each of v tokens.
     indices : integer array (...), numbers in [0, v).
+    padding_index : int in [0, v), or None. That row is read as it is and gets gradient 0, so that training leaves it
+        alone: start it with zeros where padding is to say nothing.
     name : the layer's path, such as "decoder.tokens", for error messages.
 
     Returns
@@ -42,8 +46,8 @@ def embedding(table: Array, indices: AnyArray, /, *, name: Name = None) -> Array
 
     Raises
     ------
-    ShapeError : a table without two axes, an index outside [0, v), negative ones among them (on the host; on a device,
-        and under jit, such an index gives a row of NaN).
+    ShapeError : a table without two axes, a padding_index outside [0, v), an index outside it, negative ones among them
+        (on the host; on a device, and under jit, such an index gives a row of NaN).
     DTypeError : indices that are not integers; complex numbers, objects, masked arrays.
 
     Notes
@@ -62,6 +66,12 @@ def embedding(table: Array, indices: AnyArray, /, *, name: Name = None) -> Array
     array([[2. , 2.5],
            [0. , 0.5],
            [2. , 2.5]])
+
+    >>> from pillars import grad
+    >>> grad(lambda table: embedding(table, np.asarray([2, 0, 2]), padding_index=0).sum())(np.ones((3, 2)))
+    array([[0., 0.],
+           [0., 0.],
+           [2., 2.]])
     """
     xp = namespace(table, indices)
     places, known = _places(indices, table.shape[0])
@@ -71,7 +81,7 @@ def embedding(table: Array, indices: AnyArray, /, *, name: Name = None) -> Array
 
 
 @embedding.check
-def _(table: Any, indices: Any, /, *, name: str | None) -> None:
+def _(table: Any, indices: Any, /, *, padding_index: int | None, name: str | None) -> None:
     layer = "embedding" if name is None else f"embedding {name!r}"
     if dtype_kind(indices.dtype) != "integer":
         raise DTypeError(
@@ -83,10 +93,15 @@ def _(table: Any, indices: Any, /, *, name: str | None) -> None:
             f"{layer}: table has shape {tuple(table.shape)}, expected (v, d) with v at least 1: a vector of d features "
             "for each of v tokens."
         )
+    if padding_index is not None and not 0 <= padding_index < table.shape[0]:
+        raise ShapeError(
+            f"{layer}: padding_index is {padding_index}, expected the number of a row in [0, {table.shape[0]}) of the "
+            f"table of shape {tuple(table.shape)}. Count rows from 0; None is no padding."
+        )
 
 
 @embedding.check_values
-def _(table: Any, indices: Any, /, *, name: str | None) -> None:
+def _(table: Any, indices: Any, /, *, padding_index: int | None, name: str | None) -> None:
     if 0 in indices.shape:
         return
     xp, v = namespace(indices), table.shape[0]
@@ -109,7 +124,7 @@ def _(table: Any, indices: Any, /, *, name: str | None) -> None:
 
 
 @embedding.flops
-def _(table: Any, indices: Any, /) -> Flops:
+def _(table: Any, indices: Any, /, *, padding_index: int | None) -> Flops:
     """None; then every row of the cotangent is added to its own."""
     v, d = table.shape
     added = prod(indices.shape) * d
@@ -117,10 +132,13 @@ def _(table: Any, indices: Any, /) -> Flops:
 
 
 @embedding.vjp
-def _(g: Any, y: Any, table: Any, indices: Any, /, *, needs: Any) -> Any:
+def _(g: Any, y: Any, table: Any, indices: Any, /, *, padding_index: int | None, needs: Any) -> Any:
     if not needs.table:
         return None, None
     xp, (v, d) = namespace(g), table.shape
+    if padding_index is not None:
+        padding = _places(indices, v)[0] == padding_index
+        g = xp.where(padding[..., None], xp.zeros_like(g), g)
     places = namespace(indices).reshape(indices, (-1,))
     return scatter_rows(xp.reshape(g, (places.shape[0], d)), places, rows=v), None
 

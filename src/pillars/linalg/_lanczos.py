@@ -164,7 +164,7 @@ class _Basis:
         place = self.count % self.rows
         if place == 0:
             shape = (self.rows, v.shape[0])
-            self.blocks.append(self.xp.zeros(shape, dtype=v.dtype, device=v.device))
+            self.blocks.append(self.xp.zeros(shape, dtype=v.dtype, device=backend(v).device_beside(v)))
         self.blocks[-1] = self.at(self.blocks[-1])[place, ...].set(v)
         self.count += 1
 
@@ -180,7 +180,7 @@ class _Basis:
         wide[:, : rotation.shape[1]] = rotation
         like = self.like
         parts = [
-            home.asarray(part, dtype=like.dtype, device=home.device_of(like)) @ block
+            home.asarray(part, dtype=like.dtype, device=home.device_beside(like)) @ block
             for part, block in zip(host.split(wide, len(self.blocks), axis=1), self.blocks, strict=True)
         ]
         return sum(parts[1:], start=parts[0])

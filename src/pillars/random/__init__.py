@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
-from pillars.random._draws import categorical, integers, normal, permutation, uniform
+from pillars.random._categorical import categorical
+from pillars.random._choices import choice, permutation
+from pillars.random._draws import integers, normal, uniform
 from pillars.random._key import as_key, key
 from pillars.random._threefry import bits, fold_in, split
 
@@ -14,6 +16,7 @@ __all__ = [
     "as_key",
     "bits",
     "categorical",
+    "choice",
     "fold_in",
     "integers",
     "key",

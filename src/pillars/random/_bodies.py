@@ -13,7 +13,7 @@ from pillars._typing import AnyArray, Array
 from pillars.backends import Call, Draw, namespace, operation
 from pillars.random._threefry import check_key, check_size, counters, some_key, words
 
-__all__ = ["draw_exponential", "draw_integers", "draw_normal", "draw_uniform", "permute"]
+__all__ = ["draw_exponential", "draw_integers", "draw_normal", "draw_uniform", "permute", "permute_each"]
 
 
 def _float_draw(draw: Draw) -> Call:
@@ -35,6 +35,10 @@ def _integer_draw(draw: Draw) -> Call:
 
 def _permutation_draw(draw: Draw) -> Call:
     return Call.of(some_key(draw), n=draw.size(), dtype="int32")
+
+
+def _slices_draw(draw: Draw) -> Call:
+    return Call.of(some_key(draw), shape=draw.shape(2), axis=draw.choice((0, 1)), dtype="int32")
 
 
 @operation(domain=_uniform_draw)
@@ -156,6 +160,16 @@ def permute(key: AnyArray, /, *, n: int, dtype: str) -> AnyArray:
     return xp.astype(order, getattr(xp, dtype))
 
 
+@operation(domain=_slices_draw)
+def permute_each(key: AnyArray, /, *, shape: tuple[int, ...], axis: int, dtype: str) -> AnyArray:
+    """For every slice along an axis the order that sorts its own words, those of its elements in C order."""
+    xp = namespace(key)
+    a, b = (xp.reshape(word, shape) for word in words(key, counters(key, math.prod(shape))))
+    order = xp.argsort(b, axis=axis, stable=True)
+    second = xp.argsort(xp.take_along_axis(a, order, axis=axis), axis=axis, stable=True)
+    return xp.astype(xp.take_along_axis(order, second, axis=axis), getattr(xp, dtype))
+
+
 def _check(name: str) -> Any:
     def check(key: Any, /, *, shape: Any, **options: Any) -> None:
         check_key(name, key)
@@ -184,3 +198,9 @@ def _(key: Any, low: Any, reach: Any, /, *, shape: Any, dtype: Any) -> None:
 def _(key: Any, /, *, n: Any, dtype: Any) -> None:
     check_key("permute", key)
     check_size("permute", (n,))
+
+
+@permute_each.check
+def _(key: Any, /, *, shape: Any, axis: Any, dtype: Any) -> None:
+    check_key("permute_each", key)
+    check_size("permute_each", shape)

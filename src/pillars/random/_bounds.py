@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 from pillars._errors import DTypeError, ShapeError, shown
-from pillars.backends import backend, dtype_kind, dtype_range, host_number, namespace
+from pillars.backends import backend, dtype_kind, dtype_name, dtype_range, host_number, namespace
 
 __all__ = ["arrays_among", "integer_bound", "integer_bounds", "real_bound", "real_bounds", "wide_name"]
 
@@ -87,23 +87,39 @@ def integer_bounds(key: Any, low: Any, high: Any, dtype: str, shape: tuple[int, 
     with backend(key).quiet():
         first = _placed(key, low, dtype)
         last = _placed(key, high - 1, dtype) if isinstance(high, int) else _placed(key, high, dtype) - 1
+        xp = namespace(first, last)
+        empty = last < first
+        if not isinstance(high, int) and _ends(high) is None:
+            # one less than the lowest number wraps around
+            empty = empty | (_placed(key, high, dtype) == int(least))
         # Both to unsigned first: there the difference is right even where it overflows the signed type.
         unsigned = "uint64" if dtype.endswith("64") else "uint32"
-        return first, _placed(key, last, unsigned) - _placed(key, first, unsigned)
+        reach = _placed(key, last, unsigned) - _placed(key, first, unsigned)
+        return first, xp.where(empty, xp.zeros_like(reach), reach)
 
 
 def _ends(bound: Any) -> tuple[int, int] | None:
     """The lowest and highest value of a bound whose numbers are at hand."""
     if isinstance(bound, int):
         return bound, bound
-    if not backend("numpy").owns(type(bound)) or bound.size == 0:
+    if not backend("numpy").owns(type(bound)):
         return None
+    if bound.size == 0:
+        return 0, 0
     return int(bound.min()), int(bound.max())
 
 
 def _check_reach(name: str, bound: Any, least: float, most: float, dtype: str) -> None:
     ends = _ends(bound)
-    if ends is not None and not (least <= ends[0] and ends[1] <= most):
+    if ends is None:
+        name_of = dtype_name(bound.dtype)
+        from_, to = dtype_range(name_of)
+        if not (least <= from_ and to <= most):
+            raise DTypeError(
+                f"integers: {name} has dtype {name_of}, not all of whose numbers {dtype} reaches, and they are traced, "
+                f"or on a device, and not looked at. Ask for a dtype that holds them, or convert {name} first."
+            )
+    elif not (least <= ends[0] and ends[1] <= most):
         value = ends[0] if ends[0] < least else ends[1]
         raise ShapeError(
             f"integers: {name} is {value}, which {dtype} does not reach ({name} from {least} to {most}). "
@@ -137,8 +153,8 @@ def _placed(key: Any, bound: Any, dtype: str) -> Any:
     """A bound as an array beside the key; what is traced stays traced."""
     owner = backend(key)
     if isinstance(bound, (int, float)):
-        return owner.asarray(bound, dtype=getattr(owner.xp, dtype), device=owner.device_of(key))
-    if backend(bound).name != owner.name:  # a host array inside somebody's trace
-        bound = owner.asarray(bound)
+        return owner.asarray(bound, dtype=getattr(owner.xp, dtype), device=owner.device_beside(key))
+    if backend(bound).name != owner.name:  # a host array inside somebody's trace, integers modulo the dtype
+        bound = owner.asarray(bound.astype(dtype) if dtype_kind(dtype) == "integer" else bound)
     xp = namespace(bound)
     return xp.astype(bound, getattr(xp, dtype))

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pillars._errors import DTypeError, ShapeError
-from pillars._typing import AnyArray, Array
-from pillars.backends import Call, Draw, dtype_name, dtype_range, namespace, operation, plain_int, procedure
-from pillars.random._bodies import draw_exponential, draw_integers, draw_normal, draw_uniform, permute
+from pillars.backends import Call, Draw, namespace, procedure
+from pillars.random._bodies import draw_integers, draw_normal, draw_uniform
 from pillars.random._bounds import (
     arrays_among,
     integer_bound,
@@ -17,9 +15,9 @@ from pillars.random._bounds import (
     wide_name,
 )
 from pillars.random._key import destination
-from pillars.random._threefry import check_key, check_size, shape_of, some_key
+from pillars.random._threefry import shape_of, some_key
 
-__all__ = ["categorical", "integers", "normal", "permutation", "uniform"]
+__all__ = ["integers", "normal", "uniform"]
 
 
 def _shaped(draw: Draw) -> Call:
@@ -28,14 +26,6 @@ def _shaped(draw: Draw) -> Call:
 
 def _ranged(draw: Draw) -> Call:
     return Call.of(some_key(draw), draw.shape(2), -3, 40)
-
-
-def _permuted(draw: Draw) -> Call:
-    return Call.of(some_key(draw), draw.size())
-
-
-def _logits(draw: Draw) -> Call:
-    return Call.of(some_key(draw), draw.normal(*draw.shape(2)))
 
 
 @procedure(domain=_shaped)
@@ -164,8 +154,8 @@ def integers(key: Any, shape: Any, low: Any, high: Any, *, dtype: Any = None, li
     ------
     DTypeError : `key` is no uint32 array, `dtype` or a bound is no integer, or the dtype is not to be had.
     ShapeError : `key` is not of shape (2,); `shape` is negative; low >= high; the dtype does not hold the range; a
-        bound does not broadcast to `shape`. Bounds that are traced, or arrays on a device, are not looked at: the
-        numbers are then meaningless.
+        bound does not broadcast to `shape`. Bounds that are traced, or arrays on a device, are not looked at: where
+        low >= high the number is then `low`, and their dtype must not go beyond the result's (DTypeError).
     BackendError : the key lives on another device's library than `like`, or than a bound.
 
     Notes
@@ -190,103 +180,3 @@ def integers(key: Any, shape: Any, low: Any, high: Any, *, dtype: Any = None, li
     lengths = shape_of("integers", shape)
     first, reach = integer_bounds(key, low, high, name, lengths)
     return draw_integers(key, first, reach, shape=lengths, dtype=name)
-
-
-@procedure(domain=_permuted)
-def permutation(key: Any, n: int, *, dtype: Any = None, like: Any = None) -> Any:
-    """A random order of 0 ... n − 1: ``xp.take(x, permutation(key, n), axis=0)`` shuffles rows.
-
-    Parameters
-    ----------
-    key : array (2,) of uint32, used for nothing else.
-    n : int, 0 or more.
-    dtype : integer dtype or its name; None: that of `like` if integer, else the library's default.
-    like : array whose library and device the result has; None: the key's.
-
-    Returns
-    -------
-    array (n,): the order that sorts the 64-bit words of the counters 0 ... n − 1, the same on every backend. Ties keep
-    their order.
-
-    Raises
-    ------
-    DTypeError, ShapeError, BackendError : as in `integers`; a dtype too small for n − 1.
-
-    Notes
-    -----
-    Ties make the orders uneven by n²/2⁶⁵ at most (total variation). O(n log n), about 100 ns an element at 10⁶.
-
-    References
-    ----------
-    Knuth (1997), The Art of Computer Programming, volume 2, 3.4.2.
-
-    Examples
-    --------
-    >>> from pillars import random
-    >>> random.permutation(random.key(0), 6)
-    array([1, 5, 0, 4, 3, 2])
-    """
-    if plain_int(n) is None and hasattr(n, "__len__"):
-        raise DTypeError(
-            "permutation: n is an array, expected how many numbers to put in order. "
-            "For the rows of x: x[permutation(key, x.shape[0])]."
-        )
-    key, name = destination("permutation", key, dtype, like, integers=True)
-    (length,) = shape_of("permutation", n, "n")
-    if length - 1 > dtype_range(name)[1]:
-        raise ShapeError(f"permutation: n is {length}, more than {name} can number. Ask for a wider dtype.")
-    return permute(key, n=length, dtype=name)
-
-
-@operation(domain=_logits, unsupported={"grad": "a category is an integer: it has no derivative"})
-def categorical(key: AnyArray, logits: Array, /) -> AnyArray:
-    """One category a row, with probabilities softmax(logits) along the last axis.
-
-    A race: category i arrives at time Eᵢ·exp(−logitᵢ), Eᵢ exponential, and the first one wins, which is the Gumbel
-    trick: argmax(logitᵢ − log Eᵢ).
-
-    Parameters
-    ----------
-    key : array (2,) of uint32, used for nothing else.
-    logits : array (..., k), real floating, in nats; k of 1 or more. Minus infinity: never drawn.
-
-    Returns
-    -------
-    array (...) of the library's default integer. −1 for a row that is no distribution: with NaN or +inf, or all −inf.
-
-    Raises
-    ------
-    DTypeError : `key` is no uint32 array.
-    ShapeError : `key` is not of shape (2,), or there are no categories.
-
-    Notes
-    -----
-    Probabilities are right to some eps relatively, however small, since E keeps its digits near 0. Adding a constant to
-    a row changes nothing but by rounding. Two libraries, or two precisions, may decide a race differently that is
-    closer than their rounding: about one draw in 10⁶ in float32. Draws k numbers a row, about 12 ns each on one core.
-
-    References
-    ----------
-    Maddison, Tarlow, Minka (2014), A* sampling, section 2.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from pillars import random
-    >>> random.categorical(random.key(0), np.log([[0.1, 0.9], [0.5, 0.5], [0.9, 0.1]]))
-    array([1, 1, 0])
-    """
-    xp = namespace(logits)
-    times = draw_exponential(key, shape=logits.shape, dtype=dtype_name(logits.dtype))
-    winner = xp.argmax(logits - xp.log(times), axis=-1)
-    return xp.where(xp.isfinite(xp.max(logits, axis=-1)), winner, xp.full_like(winner, -1))
-
-
-@categorical.check
-def _(key: Any, logits: Any, /) -> None:
-    check_key("categorical", key)
-    if len(logits.shape) == 0 or logits.shape[-1] == 0:
-        raise ShapeError(
-            f"categorical: logits has shape {tuple(logits.shape)}, expected (..., k) with at least one category."
-        )
-    check_size("categorical", logits.shape)

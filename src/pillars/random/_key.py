@@ -19,7 +19,7 @@ from pillars.backends import (
 )
 from pillars.random._threefry import check_key
 
-__all__ = ["as_key", "destination", "key"]
+__all__ = ["as_key", "destination", "key", "key_beside"]
 
 
 def _make(high: int, low: int, like: Any) -> Any:
@@ -109,7 +109,7 @@ def as_key(rng: Any = None, *, like: Any = None) -> Any:
         return _make(value >> 32, value & 0xFFFFFFFF, like)
     if hasattr(rng, "dtype") and (getattr(rng, "ndim", 0) > 0 or dtype_kind(rng.dtype) == "other"):
         check_key("rng", rng)
-        return _beside("rng", rng, like)
+        return key_beside("rng", rng, like)
     if hasattr(rng, "__index__"):
         return key(rng, like=like)
     raise DTypeError(
@@ -117,7 +117,7 @@ def as_key(rng: Any = None, *, like: Any = None) -> Any:
     )
 
 
-def _beside(where: str, key: Any, like: Any) -> Any:
+def key_beside(where: str, key: Any, like: Any) -> Any:
     """The key where `like` is, library and device: eight bytes, which never go from a device back to the host."""
     if like is None:
         return key
@@ -158,7 +158,7 @@ def destination(
     BackendError : the key is in another library than `like`, or than what stands beside it.
     """
     check_key(where, key)
-    key = _beside(where, key, like)
+    key = key_beside(where, key, like)
     owner = common_backend(where, key=key, **beside) if beside else backend(key)
     if owner is not backend(key):  # a host key inside somebody's trace
         key = owner.asarray(key, dtype=owner.xp.uint32)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, cast
 
 import cupy
 from array_api_compat import cupy as namespace
 
+from pillars.backends._dtypes import native
 from pillars.backends._eager import EagerBackend
 
 __all__ = ["CupyBackend"]
@@ -37,7 +39,13 @@ class CupyBackend(EagerBackend):
 
     def asarray(self, obj: Any, *, dtype: Any = None, device: Any = None) -> Any:
         with self._device(device):
-            return cupy.asarray(obj, dtype=dtype)
+            return cupy.asarray(native(obj), dtype=dtype)
+
+    def device_scope(self, values: Sequence[Any]) -> AbstractContextManager[Any]:
+        for x in values:
+            if isinstance(x, cupy.ndarray):
+                return cast("AbstractContextManager[Any]", x.device)
+        return nullcontext()
 
     def to_numpy(self, x: Any) -> Any:
         return cupy.asnumpy(x)

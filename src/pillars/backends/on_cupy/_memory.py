@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import cupy
@@ -9,12 +10,15 @@ import cupy
 __all__ = ["Watch"]
 
 
+_numbers = itertools.count()
+
+
 class Watch(cupy.cuda.MemoryHook):  # type: ignore[misc]
     """Follows what is taken from the pool and given back, in this thread."""
 
-    name = "pillars"
-
     def __init__(self) -> None:
+        # CuPy keeps hooks by name, and one inside another is one more
+        self.name = f"pillars {next(_numbers)}"
         self.used = self.peak = 0
 
     def malloc_postprocess(self, **taken: Any) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from pillars._errors import BackendError
 from pillars.backends._boundary import float_of, promote
 from pillars.backends._capabilities import feature_of, require
+from pillars.backends._dtypes import native
 from pillars.backends._operation import choose
 from pillars.backends._protocol import Backend
 from pillars.backends._run import narrow, one_device
@@ -76,6 +77,9 @@ class JaxBackend(Backend):
         return x.device
 
     def device_beside(self, x: Any) -> Any:
+        # what nobody placed goes along with whatever it meets, and so must what is made beside it
+        if self.is_tracer(type(x)) or not getattr(x, "committed", True):
+            return None
         device = self.device_of(x)
         if not isinstance(device, jax.sharding.Sharding):
             return device
@@ -86,7 +90,7 @@ class JaxBackend(Backend):
         return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
 
     def asarray(self, obj: Any, *, dtype: Any = None, device: Any = None) -> Any:
-        made = jnp.asarray(obj, dtype=dtype)
+        made = jnp.asarray(native(obj), dtype=dtype)
         return made if device is None else jax.device_put(made, self._device(device))
 
     def stored_dtype(self, dtype: Any) -> Any:

@@ -8,6 +8,7 @@ KERNELS: dict[str, str] = {
     "algorithms.attention": "attention:attention",
     "algorithms.attention_backward": "attention:attention_backward",
     "algorithms.attention_forward": "attention:attention_forward",
+    "layers.embedding": "embedding:embedding",
     "layers.layer_norm": "layer_norm:layer_norm",
     "layers.linear": "linear:linear",
     "layers.rms_norm": "layer_norm:rms_norm",

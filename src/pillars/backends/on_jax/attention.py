@@ -103,8 +103,9 @@ def _forward(
     m = jnp.where(m == -jnp.inf, 0, m)
     e = jnp.exp(s - m)
     total = jnp.sum(e, axis=-1, keepdims=True)
-    total = jnp.where(total == 0, 1, total)
-    return (e @ v) / total, m + jnp.log(total)
+    nothing = total == 0
+    total = jnp.where(nothing, 1, total)
+    return (e @ v) / total, jnp.where(nothing, -jnp.inf, m + jnp.log(total))
 
 
 def _backward(

@@ -30,7 +30,7 @@ KERNELS: dict[str, str] = {
     "random.draw_integers": "threefry:draw_integers",
     "random.draw_normal": "threefry:draw_normal",
     "random.draw_uniform": "threefry:draw_uniform",
-    "random.fold_in": "threefry:fold_in",
+    "random.fold": "threefry:fold",
     "random.permute": "threefry:permute",
     "random.split": "threefry:split",
 }

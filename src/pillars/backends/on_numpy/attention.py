@@ -233,7 +233,7 @@ def _guarded(p: Problem, place: Any, home: Any, rows: slice, out: Any, log_sum: 
         largest = grown
     sums = np.where(sums == 0, 1, sums)
     out /= sums[:, None]
-    log_sum[...] = np.where(largest == -np.inf, 0, largest) + np.log(sums)
+    log_sum[...] = largest + np.log(sums)
 
 
 @kernel(minimum_size=2**15)

@@ -16,8 +16,8 @@ _TURNS = 8  # equal numbers that are added one by one, all rows at a time; what 
 
 
 @kernel()
-def embedding(table: Any, indices: Any, /) -> Any:
-    """Whole rows copied: the numbers have been looked at."""
+def embedding(table: Any, indices: Any, /, *, padding_index: int | None) -> Any:
+    """Whole rows copied: the numbers have been looked at; padding is the gradient's alone."""
     places, (_, d) = indices.reshape(-1), table.shape
     y = np.empty((places.size, d), table.dtype)
 

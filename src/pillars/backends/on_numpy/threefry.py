@@ -21,7 +21,7 @@ __all__ = [
     "draw_integers",
     "draw_normal",
     "draw_uniform",
-    "fold_in",
+    "fold",
     "permute",
     "split",
 ]
@@ -129,9 +129,13 @@ def split(key: Any, n: int, /) -> Any:
 
 
 @kernel()
-def fold_in(key: Any, index: Any, /) -> Any:
+def fold(key: Any, counter: Any, /) -> Any:
     """The cipher of one counter, on Python's integers."""
-    return np.array(_one(_schedule(key), 0, int(index) & _MASK), dtype=np.uint32)
+    if counter.ndim:
+        high, low = (int(word) & _MASK for word in counter)
+    else:
+        high, low = int(counter) >> 32 & _MASK, int(counter) & _MASK
+    return np.array(_one(_schedule(key), high, low), dtype=np.uint32)
 
 
 @kernel()

@@ -8,6 +8,7 @@ from typing import Any
 import array_api_strict
 import numpy as np
 
+from pillars.backends._dtypes import native
 from pillars.backends._eager import EagerBackend
 
 __all__ = ["StrictBackend"]
@@ -26,9 +27,8 @@ class StrictBackend(EagerBackend):
 
     def asarray(self, obj: Any, *, dtype: Any = None, device: Any = None) -> Any:
         if isinstance(obj, np.ndarray):
-            made = array_api_strict.asarray(
-                obj, dtype=dtype
-            )  # NumPy arrays enter on the default device alone
+            # NumPy arrays enter on the default device alone
+            made = array_api_strict.asarray(native(obj), dtype=dtype)
             return made if device is None else array_api_strict.asarray(made.to_device(device))
         return array_api_strict.asarray(obj, dtype=dtype, device=device)
 
