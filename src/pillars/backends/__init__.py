@@ -28,7 +28,7 @@ from pillars.backends._record import Parameter, Record, records
 from pillars.backends._registry import Adapter, available, namespace, register_array_type
 from pillars.backends._sums import averaged, summed
 from pillars.backends._threads import blas_libraries, num_threads, pool_map, single_threaded_blas
-from pillars.backends._tree import tree_flatten, tree_leaves, tree_map, tree_paths, tree_unflatten
+from pillars.backends._tree import is_node, tree_flatten, tree_leaves, tree_map, tree_paths, tree_unflatten
 
 __all__ = [
     "Adapter",
@@ -65,6 +65,7 @@ __all__ = [
     "forward_and_pullback",
     "gradient_cost",
     "host_number",
+    "is_node",
     "kernel",
     "kernel_table",
     "limited",

@@ -255,6 +255,8 @@ class _Kept:
 def _node_types(treedef: TreeDef) -> list[Any]:
     """The classes of a tree's nodes, whose methods a loss may call; a node that only JAX knows stands for itself."""
     mine: list[Any] = {"named": [treedef.data], "jax": [treedef]}.get(treedef.kind, [])
+    if treedef.kind == "dataclass":
+        mine = [treedef.data.kind, *(value.value for _, value in treedef.data.static)]
     return mine + [kind for child in treedef.children for kind in _node_types(child)]
 
 
