@@ -21,7 +21,8 @@ from pillars.backends import (
 )
 from pillars.calculus._descent_plan import Plan
 from pillars.calculus._monitors import Monitor
-from pillars.calculus._optimizers import Init, Optimizer, Update
+from pillars.calculus._optimizers import Optimizer
+from pillars.calculus._update import Init, Update
 from pillars.calculus._parameters import rate_dtype
 from pillars.calculus._plateau import PlateauInit, PlateauUpdate
 from pillars.calculus._safetensors import read, write

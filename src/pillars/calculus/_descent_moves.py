@@ -12,7 +12,7 @@ from typing import Any
 from pillars.backends import dtype_kind, pool_map, single_threaded_blas, tree_leaves, tree_unflatten
 from pillars.calculus._descent_plan import Plan
 from pillars.calculus._norms import norm_of_leaves
-from pillars.calculus._optimizers import Update, refuse_rate, scheduled
+from pillars.calculus._update import Update, refuse_rate, scheduled
 from pillars.calculus._parameters import rate_dtype
 from pillars.calculus._plateau import PlateauUpdate
 from pillars.calculus._scalars import scalars
@@ -269,7 +269,8 @@ def moves_of(plan: Plan, leaves: list[Any], treedef: Any) -> Moves:
     update: Any = plan.optimizer.update
     if isinstance(update, PlateauUpdate):
         update = update.inner
-    if type(update) is not Update or any(dtype_kind(p.dtype) == "half" for p in leaves):
+    halves = any(dtype_kind(p.dtype) == "half" for p in leaves)
+    if type(update) is not Update or halves or getattr(update.rule, "moment_dtype", None):
         return Moves(plan, leaves, treedef)
     # the strict namespace writes nothing in place
     return (_InPlace if hasattr(plan.home.xp, "copyto") else _ByRule)(plan, leaves, treedef)

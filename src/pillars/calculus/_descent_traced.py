@@ -38,7 +38,7 @@ from pillars.calculus._descent_result import (
 )
 from pillars.calculus._monitors import watching
 from pillars.calculus._norms import clip_factor, norm_of_leaves, wide
-from pillars.calculus._optimizers import Update, refuse_rate
+from pillars.calculus._update import Update, refuse_rate
 from pillars.calculus._parameters import rate_dtype
 from pillars.calculus._plateau import PlateauUpdate
 

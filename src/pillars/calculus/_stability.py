@@ -191,7 +191,7 @@ def _rehearsed(given: Subject, optimizer: Optimizer, rng: Any) -> float:
         loss = float(given.value(params))
         if not math.isfinite(loss) or loss > _BEYOND * max(abs(first), 1e-300):
             return 0.0
-        scale = rule.scale(given.home.xp, state.second_moment, step) if rule.preconditioned else None
+        scale = rule.scale(given.home.xp, rule.divisor(state), step) if rule.preconditioned else None
         pairs = top(given, scale, params=params, rng=rng, tolerance=1e-2)
         lowest = min(lowest, rule.stable(float(pairs.eigenvalues[-1]))[0])
     return lowest
@@ -208,7 +208,7 @@ def _limit(where: str, given: Subject, optimizer: Optimizer, rng: Any) -> tuple[
     scale = None
     if rule.preconditioned:
         after = optimizer.update(given.gradient(given.params), optimizer.init(given.params), given.params)
-        scale = rule.scale(given.home.xp, after.state.second_moment, 1)
+        scale = rule.scale(given.home.xp, rule.divisor(after.state), 1)
     pairs = top(given, scale, rng=rng)
     sharp = Sharpness(float(pairs.eigenvalues[-1]), float(pairs.residuals[-1]))
     if math.isnan(sharp.value) or not math.isfinite(float(given.value(given.params))):
