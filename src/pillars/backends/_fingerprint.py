@@ -74,9 +74,9 @@ def fingerprint(*functions: Any) -> Any:
     """A hashable value that is equal for functions that do the same; None where that cannot be told.
 
     Known are plain functions, their closures, defaults and globals: numbers, strings, JAX's arrays (by identity, as
-    they do not change), lists, tuples, dictionaries, bare NamedTuples and dataclasses of these, functools.partial, other functions,
-    and what JAX, NumPy, pillars and the standard library's mathematical modules define. Not known are NumPy's arrays,
-    which may be refilled, instances of other classes (bound methods too), and other modules and classes.
+    they do not change), lists, tuples, dictionaries, bare NamedTuples and dataclasses of these, functools.partial,
+    other functions, and what JAX, NumPy, pillars and the standard library's mathematical modules define. Not known are
+    NumPy's arrays, which may be refilled, instances of other classes (bound methods too), other modules and classes.
 
     Notes
     -----

@@ -201,6 +201,6 @@ def describe(treedef: TreeDef) -> str:
         case "tuple":
             return f"({', '.join(parts)})"
         case "dataclass":
-            return treedef.data.described(parts)
+            return str(treedef.data.described(parts))
     name = getattr(treedef.data, "__name__", treedef.kind)
     return f"{name}({', '.join(parts)})"

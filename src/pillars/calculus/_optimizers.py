@@ -219,7 +219,9 @@ def _moments(where: str, amsgrad: Any, moment_dtype: Any) -> dict[str, Any]:
     if isinstance(moment_dtype, type) or hasattr(moment_dtype, "name"):
         name = dtype_name(moment_dtype)
     if not (name is None or (isinstance(name, str) and name in _MOMENTS)):
-        raise DTypeError(f"{where}: moment_dtype is {shown(moment_dtype)}, expected one of {', '.join(_MOMENTS)}.")
+        raise DTypeError(
+            f"{where}: moment_dtype is {shown(moment_dtype)}, expected one of {', '.join(_MOMENTS)}."
+        )
     return {"amsgrad": amsgrad, "moment_dtype": name}
 
 

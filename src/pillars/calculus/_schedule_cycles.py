@@ -15,9 +15,7 @@ from pillars.calculus._schedules import below, delayed
 __all__ = ["cosine_restarts", "join_schedules", "one_cycle", "piecewise", "polynomial_decay"]
 
 
-def piecewise(
-    rates: Sequence[Any], steps: Sequence[int], *, interpolation: str = "constant"
-) -> Schedule:
+def piecewise(rates: Sequence[Any], steps: Sequence[int], *, interpolation: str = "constant") -> Schedule:
     """Given rates at given steps, and what `interpolation` says in between.
 
     Parameters
@@ -63,7 +61,9 @@ def piecewise(
         )
     places = tuple(count(where, f"steps[{i}]", step, 0) for i, step in enumerate(steps))
     if any(a >= b for a, b in pairwise(places)):
-        raise ShapeError(f"{where}: steps is {list(steps)}, expected each later than the one before. Sort them.")
+        raise ShapeError(
+            f"{where}: steps is {list(steps)}, expected each later than the one before. Sort them."
+        )
     if not isinstance(interpolation, str) or interpolation not in INTERPOLATIONS:
         raise ShapeError(
             f"{where}: interpolation is {shown(interpolation)}, expected one of {', '.join(INTERPOLATIONS)}."
@@ -171,7 +171,9 @@ def one_cycle(
     # a product such as 0.29·100 may come out below the integer that it is
     top = max(1, int(within(where, "rise", rise, 0.0, 1.0, above=True) * steps + 1e-9))
     first = peak / 25.0 if start is None else below(where, "start", start, peak, "A cycle rises first")
-    last = peak / 25.0 / 1e4 if final is None else below(where, "final", final, peak, "A cycle falls at the end")
+    last = (
+        peak / 25.0 / 1e4 if final is None else below(where, "final", final, peak, "A cycle falls at the end")
+    )
     rates, places = [first, peak, last], [0, top, steps]
     if back is not None:
         rates[2:2] = [first]
@@ -261,13 +263,17 @@ def join_schedules(schedules: Sequence[Schedule], steps: Sequence[int]) -> Sched
     Examples
     --------
     >>> from pillars.calculus import constant, linear_warmup
-    >>> joined = join_schedules([linear_warmup(0.1, 10, start=0.0), constant(0.1), polynomial_decay(0.1, 20)], [10, 80])
+    >>> joined = join_schedules(
+    ...     [linear_warmup(0.1, 10, start=0.0), constant(0.1), polynomial_decay(0.1, 20)], [10, 80]
+    ... )
     >>> joined(5), joined(79), joined(90), joined(100)
     (0.05, 0.1, 0.05, 0.0)
     """
     where = "join_schedules"
     if not isinstance(schedules, (list, tuple)) or not schedules:
-        raise DTypeError(f"{where}: schedules is {shown(schedules)}, expected a list of one or more schedules.")
+        raise DTypeError(
+            f"{where}: schedules is {shown(schedules)}, expected a list of one or more schedules."
+        )
     for i, schedule in enumerate(schedules):
         if not isinstance(schedule, Schedule):
             raise DTypeError(
@@ -281,7 +287,9 @@ def join_schedules(schedules: Sequence[Schedule], steps: Sequence[int]) -> Sched
         )
     places = tuple(count(where, f"steps[{i}]", step, 1) for i, step in enumerate(steps))
     if any(a >= b for a, b in pairwise(places)):
-        raise ShapeError(f"{where}: steps is {list(steps)}, expected each later than the one before. Sort them.")
+        raise ShapeError(
+            f"{where}: steps is {list(steps)}, expected each later than the one before. Sort them."
+        )
     return Joined(tuple(schedules), places)
 
 

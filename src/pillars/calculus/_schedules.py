@@ -247,7 +247,8 @@ def step_decay(peak: Any, steps: int | Sequence[int], *, factor: float = 0.1) ->
     ----------
     peak : the rate of step 0, above 0; may be traced.
     steps : an integer: every so many (torch's ``StepLR``); or a rising sequence of the steps from which on the rate is
-        lower (torch's ``MultiStepLR``, optax's ``piecewise_constant_schedule``). 1 or more. Rates of any kind: :func:`piecewise`.
+        lower (torch's ``MultiStepLR``, optax's ``piecewise_constant_schedule``). 1 or more. For rates of any kind
+        see :func:`piecewise`.
     factor : above 0 and at most 1.
 
     Returns

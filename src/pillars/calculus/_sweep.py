@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from pillars._errors import DTypeError, ShapeError
 from pillars.backends import backend, procedure, refuse_traced, tree_leaves
 from pillars.calculus._descent import gradient_descent
+from pillars.calculus._descent_interrupt import passed_on
 from pillars.calculus._numbers import within
 from pillars.calculus._optimizers import Optimizer, sgd
 from pillars.calculus._steps import Sgd
@@ -194,6 +195,6 @@ def learning_rate_sweep(
         raise ShapeError("learning_rate_sweep: got no rates, expected at least one.")
     rows = []
     for rate in asked:
-        found = gradient_descent(loss, params, *data, optimizer=optimizer(rate), steps=steps)
+        found = passed_on(gradient_descent(loss, params, *data, optimizer=optimizer(rate), steps=steps))
         rows.append(SweepRow(rate, float(found.loss), str(found.status)))
     return tuple(rows)

@@ -36,7 +36,7 @@ class Init:
         check_leaves("Optimizer.init", params)
         home = backend(leaves[0])
         xp = home.xp
-        dtype, device = rate_dtype(xp, leaves), home.device_of(leaves[0])
+        dtype, device = rate_dtype(xp, leaves), home.device_beside(leaves[0])
         step = home.asarray(0, dtype=xp.int32, device=device)
         rate = self.learning_rate
         if self.schedule is not None:
@@ -91,7 +91,7 @@ class Update:
         following = rate
         if self.schedule is not None:
             following = scheduled(self.rule, self.schedule, step)
-            following = number_on(home, following, rate.dtype, home.device_of(rate))
+            following = number_on(home, following, rate.dtype, home.device_beside(rate))
         old = norm_of_leaves(xp, leaves, rate.dtype)
         change = norm_of_leaves(
             xp, [wide(xp, b) - wide(xp, a) for a, b in zip(leaves, moved, strict=True)], rate.dtype

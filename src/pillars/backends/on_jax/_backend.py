@@ -209,7 +209,7 @@ class JaxBackend(Backend):
 
     def memory(self, f: Callable[..., Any], *args: Any) -> int | None:
         """What the compiler planned for `f` as a whole: results and all that it keeps in between."""
-        compiled = f if hasattr(f, "lower") else self.jit(f)
+        compiled: Any = f if hasattr(f, "lower") else self.jit(f)
         plan = compiled.lower(*map(sealed, args)).compile().memory_analysis()
         if plan is None:
             return None
