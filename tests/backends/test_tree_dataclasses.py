@@ -195,7 +195,7 @@ def test_a_descent_takes_it_and_gives_it_back(variant: Variant, draw: Draw) -> N
     state, q = optimizer.init(p), p
     assert same_kind(state.first_moment)
     for _ in range(20):
-        step = variant.compiled(lambda g, s, q: optimizer.update(g, s, q))(grad(loss)(q, x, y), state, q)
+        step = variant.compiled(optimizer.update)(grad(loss)(q, x, y), state, q)
         q, state = step.params, step.state
     assert same_kind(q)
     assert same_kind(state.second_moment)

@@ -187,7 +187,7 @@ def test_it_is_resumed_from_a_checkpoint(name: str, optimizer: Any, tmp_path: An
         gradient_descent(loss, start, steps=30, checkpoint=tmp_path / "run", optimizer=adam(0.05), every=7)
 
 
-# ---------------------------------------------------------------------------------------------------- the moment's dtype
+# --------------------------------------------------------------------------------------------------- the moment's dtype
 @pytest.mark.parametrize("kind", ["float16", "float32", "float64"])
 def test_the_first_moment_alone_has_the_dtype_asked_for(variant: Variant, draw: Draw, kind: str) -> None:
     if not hasattr(variant.xp, kind) or (kind == "float64" and not variant.wide):
@@ -224,8 +224,8 @@ def test_moments_of_halves_are_those_of_optax() -> None:
         step = ours.update(g, own, mine)
         mine, own = step.params, step.state
         assert own.first_moment["w"].dtype == state[0].mu["w"].dtype == jnp.bfloat16
-    # optax rounds the product of moment and beta to bfloat16 as well
-    assert np.allclose(mine["w"], params["w"], atol=20 * 0.01 * 2.0**-7)
+    # optax rounds the product of moment and beta to bfloat16 as well: two roundings a step, ten steps' worth of them
+    assert np.allclose(mine["w"], params["w"], atol=20 * 0.01 * 10 * 2 * 2.0**-9)
     found = gradient_descent(lambda p: jnp.sum(p["w"] ** 2), params, optimizer=ours, steps=30)
     assert found.params["w"].dtype == jnp.float32
     halves = {"w": params["w"].astype(jnp.bfloat16)}

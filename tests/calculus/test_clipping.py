@@ -174,7 +174,7 @@ def test_two_libraries_are_refused() -> None:
         clip_by_global_norm([np.ones(2), jnp.ones(2)], 1.0)
 
 
-# --------------------------------------------------------------------------------------------------------- entry by entry
+# ------------------------------------------------------------------------------------------------------- entry by entry
 def by_value(variant: Variant, tree: Any, limit: Any, dtype: str | None = None) -> Clipped:
     placed = tree_map(lambda x: variant.asarray(x, dtype or variant.default_float), tree)
     return variant.to_numpy(variant.compiled(lambda g: clip_by_value(g, limit))(placed))
@@ -196,7 +196,7 @@ def test_entries_are_brought_within_the_limit(variant: Variant, draw: Draw) -> N
 
 
 def test_by_value_is_optax_s_and_torch_s(draw: Draw) -> None:
-    tree = {"w": draw.normal(3, 4), "b": draw.normal(5)}
+    tree = {"b": draw.normal(5), "w": draw.normal(3, 4)}
     found = clip_by_value(tree, 0.4).grads
     torch = pytest.importorskip("torch")
     leaves = [torch.zeros(x.shape, dtype=torch.float64, requires_grad=True) for x in tree.values()]

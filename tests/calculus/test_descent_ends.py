@@ -186,14 +186,14 @@ def test_the_first_of_several_to_halt_is_told(variant: Variant, kind: Any) -> No
 def test_monitors_that_are_none_are_refused() -> None:
     for bad in ([LossMonitor(), 3], [None], (LossMonitor,)):
         with pytest.raises(
-            DTypeError, match="gradient_descent: monitor is .* expected one monitor .* or a list"
+            DTypeError, match=r"gradient_descent: monitor is .* expected one monitor .* or a list"
         ):
             gradient_descent(valley, np.ones(2), monitor=bad)
     with pytest.raises(DTypeError, match="restore_best is 1, expected True or False"):
         EarlyStopping(patience=1, restore_best=1)  # type: ignore[arg-type]
 
 
-# -------------------------------------------------------------------------------------------------------------- clipping
+# ------------------------------------------------------------------------------------------------------------- clipping
 def test_a_descent_clips_entries(variant: Variant) -> None:
     found = descend(variant, optimizer=sgd(0.1), steps=3, clip_value=0.5)
     p, scale = np.asarray([1e-6, 5.0]), np.asarray([30.0, 0.4])
@@ -203,11 +203,11 @@ def test_a_descent_clips_entries(variant: Variant) -> None:
         p = p - 0.1 * np.clip(scale * p, -0.5, 0.5)
     assert np.allclose(host(variant, found.params), p, rtol=64 * eps(variant))
     assert np.allclose(host(variant, found.history.grad_norm), norms, rtol=64 * eps(variant))
-    with pytest.raises(ShapeError, match="clip_norm is 1 and clip_value 0.5, expected one of them"):
+    with pytest.raises(ShapeError, match=r"clip_norm is 1 and clip_value 0\.5, expected one of them"):
         descend(variant, clip_norm=1.0, clip_value=0.5)
 
 
-# ---------------------------------------------------------------------------------------------------------------- Ctrl-C
+# --------------------------------------------------------------------------------------------------------------- Ctrl-C
 def pressed(at: int, times: int = 1, kind: Any = None) -> Any:
     """A loss during whose `at`-th call Ctrl-C is pressed, on NumPy."""
     calls: list[int] = []

@@ -222,7 +222,7 @@ class Adam:
         add(multiply(first, beta1, first), g, first)
         add(multiply(second, beta2, second), multiply(g, g, a), second)
         if largest:
-            second = xp.maximum(largest[0], second, largest[0])
+            second = xp.maximum(largest[0], second, out=largest[0])
         add(xp.sqrt(second, a), floor, a)
         xp.subtract(p, multiply(xp.divide(first, a, a), pace, a), out)
 
