@@ -346,5 +346,14 @@ def _result(plan: Plan, params: Any, final: Any, kept: _Kept, code: int, dtype: 
         plan.implied,
     )
     history = History(*(array(values, dtype) for values in (losses, rates, kept.norms)))
-    none = array(-1, xp.int32)
-    return Descent(params, final, history, steps, *(home.as_arrays(x) for x in verdict), steps, none)
+    return Descent(
+        params=params,
+        loss=final,
+        history=history,
+        steps=steps,
+        status_code=home.as_arrays(verdict.code),
+        sharpness=home.as_arrays(verdict.sharpness),
+        limit=home.as_arrays(verdict.limit),
+        params_step=steps,
+        monitor=array(-1, xp.int32),
+    )

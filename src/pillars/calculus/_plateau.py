@@ -119,7 +119,8 @@ class PlateauUpdate:
         following = made.state.learning_rate
         if self.schedule is not None:  # which knows nothing of the scale
             following = home.as_arrays(following * level[0])
-        after = PlateauState(made.state.step, following, *level, made.state)
+        scale, best, waited, cooling = level
+        after = PlateauState(made.state.step, following, scale, best, waited, cooling, made.state)
         return Step(made.params, after, made.grad_norm, made.learning_rate, made.update_ratio)
 
 

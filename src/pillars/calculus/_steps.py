@@ -199,7 +199,7 @@ class Adam:
         rate, correction1, correction2 = scalars
         first = self.beta1 * slots[0] + (1 - self.beta1) * g
         second = self.beta2 * slots[1] + (1 - self.beta2) * (g * g)
-        kept = (first, second)
+        kept: tuple[Any, ...] = (first, second)
         if self.amsgrad:
             kept = (first, second, xp.maximum(slots[2], second))
         return p - rate * (first / correction1) / (xp.sqrt(kept[-1] / correction2) + self.epsilon), kept
