@@ -85,8 +85,27 @@ def test_functions_that_call_themselves_end() -> None:
 
 
 @dataclasses.dataclass(frozen=True)
+class Plain:
+    scale: float
+    name: str = "plain"
+
+
+@dataclasses.dataclass(slots=True)
+class Slotted:
+    scale: float
+
+
+@dataclasses.dataclass(frozen=True)
 class Frozen:
     scale: float
+
+    def scaled(self, x: Any) -> Any:
+        return x * self.scale * FACTOR
+
+
+@dataclasses.dataclass
+class Made:
+    scale: Any = dataclasses.field(default_factory=list)
 
 
 class Open:
@@ -130,6 +149,13 @@ def test_bare_named_tuples_count_by_value_and_their_class_is_known() -> None:
     assert fingerprint(make(Bare)) is not None
 
 
+@pytest.mark.parametrize("kind", [Plain, Slotted])
+def test_bare_dataclasses_count_by_value_and_their_class_is_known(kind: Any) -> None:
+    assert fingerprint(make(kind(1.0))) == fingerprint(make(kind(1.0))) is not None
+    assert fingerprint(make(kind(1.0))) != fingerprint(make(kind(2.0)))
+    assert fingerprint(make(kind)) is not None
+
+
 def test_a_borrowed_name_hides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     before = fingerprint(make(borrowed))
     monkeypatch.setitem(globals(), "FACTOR", 3.0)
@@ -156,6 +182,9 @@ def test_what_looks_elsewhere_is_unknown() -> None:
         Open(),
         Open,
         Frozen(1.0),
+        Frozen,
+        Made(1.0),
+        Made,
         Rich(1.0),
         Rich,
         Loud(1.0),

@@ -11,7 +11,7 @@ import pytest
 from contracts._variants import Variant
 from pillars import BackendError, DTypeError, ShapeError
 from pillars.backends import Draw, backend, tree_leaves, tree_map
-from pillars.calculus import Clipped, clip_by_global_norm
+from pillars.calculus import Clipped, clip_by_global_norm, clip_by_value
 from running import eps
 
 
@@ -172,3 +172,76 @@ def test_two_libraries_are_refused() -> None:
     jnp = pytest.importorskip("jax.numpy")
     with pytest.raises(BackendError, match="expected one library"):
         clip_by_global_norm([np.ones(2), jnp.ones(2)], 1.0)
+
+
+# ------------------------------------------------------------------------------------------------------- entry by entry
+def by_value(variant: Variant, tree: Any, limit: Any, dtype: str | None = None) -> Clipped:
+    placed = tree_map(lambda x: variant.asarray(x, dtype or variant.default_float), tree)
+    return variant.to_numpy(variant.compiled(lambda g: clip_by_value(g, limit))(placed))
+
+
+def test_entries_are_brought_within_the_limit(variant: Variant, draw: Draw) -> None:
+    tree = drawn(draw, 2.0)
+    found = by_value(variant, tree, 0.7)
+    dtype = np.dtype(variant.default_float).type
+    for got, g in zip(tree_leaves(found.grads), tree_leaves(tree), strict=True):
+        assert got.dtype == dtype
+        assert np.array_equal(got, np.clip(np.asarray(g).astype(dtype), dtype(-0.7), dtype(0.7)))
+    entries = sum(x.size for x in tree_leaves(tree))
+    assert math.isclose(float(found.norm), norm(tree), rel_tol=(entries + 4) * eps(variant))
+    assert found.grads["none"] is None
+    for same in (by_value(variant, tree, math.inf), by_value(variant, tree, 1e30)):
+        for got, g in zip(tree_leaves(same.grads), tree_leaves(tree), strict=True):
+            assert np.array_equal(got, np.asarray(g).astype(dtype))
+
+
+def test_by_value_is_optax_s_and_torch_s(draw: Draw) -> None:
+    tree = {"b": draw.normal(5), "w": draw.normal(3, 4)}
+    found = clip_by_value(tree, 0.4).grads
+    torch = pytest.importorskip("torch")
+    leaves = [torch.zeros(x.shape, dtype=torch.float64, requires_grad=True) for x in tree.values()]
+    for leaf, g in zip(leaves, tree.values(), strict=True):
+        leaf.grad = torch.tensor(g)
+    torch.nn.utils.clip_grad_value_(leaves, 0.4)
+    for leaf, mine in zip(leaves, found.values(), strict=True):
+        assert np.array_equal(leaf.grad.numpy(), mine)
+    optax = pytest.importorskip("optax")
+    jnp = pytest.importorskip("jax.numpy")
+    placed = tree_map(jnp.asarray, tree)
+    theirs, _ = optax.clip(0.4).update(placed, optax.clip(0.4).init(placed))
+    for a, b in zip(tree_leaves(clip_by_value(placed, 0.4).grads), tree_leaves(theirs), strict=True):
+        assert np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
+def test_what_is_not_finite_comes_back_by_value_too(variant: Variant, odd: float) -> None:
+    tree = {"a": np.asarray([5.0, odd]), "b": np.asarray([-7.0])}
+    found = by_value(variant, tree, 1.0)
+    assert np.array_equal(found.grads["a"], tree["a"], equal_nan=True)
+    assert found.grads["b"].tolist() == [-7.0]
+    assert not np.isfinite(found.norm)
+    # entries whose norm alone overflows are clipped
+    big = by_value(variant, {"a": np.full(4, 3e38)}, 2.0, "float32")
+    assert np.isinf(big.norm)
+    assert big.grads["a"].tolist() == [2.0] * 4
+
+
+def test_by_value_half_precision_and_traced_limits() -> None:
+    found = clip_by_value(np.asarray([1e4, -0.25], np.float16), 1e6)
+    assert found.grads.tolist() == [1e4, -0.25]
+    assert clip_by_value(np.asarray([1e4, -0.25], np.float16), 0.5).grads.tolist() == [0.5, -0.25]
+    jax = pytest.importorskip("jax")
+    slope = jax.jit(jax.grad(lambda limit: clip_by_value(jax.numpy.asarray([3.0, -0.1]), limit).grads.sum()))(
+        1.0
+    )
+    assert float(slope) == 1.0
+
+
+@pytest.mark.parametrize("limit", [0.0, -1.0, math.nan])
+def test_limits_that_are_none_are_refused(limit: float) -> None:
+    with pytest.raises(ShapeError, match="clip_by_value: limit is"):
+        clip_by_value(np.ones(2), limit)
+    with pytest.raises(DTypeError, match=r"clip_by_value: grads\['n'\] has dtype int64"):
+        clip_by_value({"n": np.ones(2, np.int64)}, 1.0)
+    with pytest.raises(ShapeError, match="no leaves"):
+        clip_by_value({}, 1.0)

@@ -400,11 +400,11 @@ def test_callbacks_come_until_it_halts(name: str) -> None:
 
 def test_equal_monitors_compile_once_and_others_anew() -> None:
     pytest.importorskip("jax")
-    from pillars.calculus import _descent
+    from pillars.calculus import _descent_programs
 
     def kept(monitor: Any) -> set[Any]:
         descend(named("jax"), optimizer=sgd(0.001), steps=13, monitor=monitor)
-        return set(_descent._programs)
+        return set(_descent_programs.programs)
 
     before = kept(LossMonitor(patience=11))
     assert kept(LossMonitor(patience=11)) == before

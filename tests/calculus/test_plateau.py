@@ -84,6 +84,75 @@ def test_it_is_optax_s_where_losses_are_positive(seed: int) -> None:
     )
 
 
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    ("patience", "cooldown", "least"), [(1, 0, 0.0), (2, 3, 0.01), (3, 1, 0.02), (1, 5, 0.2), (2, 0, 0.3)]
+)
+def test_it_is_torch_s(seed: int, patience: int, cooldown: int, least: float) -> None:
+    torch = pytest.importorskip("torch")
+    losses = [abs(x) + 0.1 for x in wandering(Draw(seed), 100) if math.isfinite(x)]
+    theirs = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.3)
+    schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        theirs, factor=0.7, patience=patience - 1, cooldown=cooldown, min_lr=least, eps=0.0
+    )
+    expected = []
+    for loss in losses:
+        schedule.step(loss)
+        expected.append(theirs.param_groups[0]["lr"])
+    ours = reduce_on_plateau(sgd(0.3), factor=0.7, patience=patience, cooldown=cooldown, min_rate=least)
+    params, got = np.asarray([1.0]), []
+    state = ours.init(params)
+    for loss in losses:
+        step = ours.update(0 * params, state, params, value=loss)
+        state = step.state
+        got.append(float(step.learning_rate))
+    assert np.allclose(got, expected, rtol=1e-12, atol=0)
+    assert got[-1] < 0.3 or least == 0.3
+    assert min(got) >= least
+
+
+@pytest.mark.parametrize("cooldown", [0, 1, 4])
+def test_cooldowns_are_optax_s(cooldown: int) -> None:
+    contrib = pytest.importorskip("optax.contrib")
+    jnp = pytest.importorskip("jax.numpy")
+    losses = [abs(x) + 0.1 for x in wandering(Draw(7)) if math.isfinite(x)]
+    theirs = contrib.reduce_on_plateau(factor=0.5, patience=2, cooldown=cooldown, min_scale=0.1)
+    update = pytest.importorskip("jax").jit(theirs.update)
+    state, expected = theirs.init(jnp.ones(1)), []
+    for loss in losses:
+        updates, state = update(jnp.ones(1), state, value=loss)
+        expected.append(float(updates[0]))
+    ours = reduce_on_plateau(sgd(1.0), factor=0.5, patience=2, cooldown=cooldown, min_rate=0.1)
+    assert np.allclose(rates(ours, losses), expected, rtol=1e-6)
+
+
+def test_losses_of_a_cooldown_do_not_count(variant: Variant) -> None:
+    # a fall after every two, which are counted anew only when the cooldown is over
+    plain = rates(reduce_on_plateau(sgd(1.0), factor=0.5, patience=2), [1.0] * 8, variant)
+    assert plain == [1.0, 1.0, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125]
+    cooled = rates(reduce_on_plateau(sgd(1.0), factor=0.5, patience=2, cooldown=3), [1.0] * 13, variant)
+    assert cooled == [1.0, 1.0, *[0.5] * 5, *[0.25] * 5, 0.125]
+    # the best one may be among them, and is then the one to beat
+    losses = [1.0, 1.0, 0.2, 1.0, 0.5, 0.5]
+    assert rates(reduce_on_plateau(sgd(1.0), factor=0.5, patience=1, cooldown=2), losses, variant) == [
+        1.0, 0.5, 0.5, 0.5, 0.25, 0.25
+    ]  # fmt: skip
+
+
+def test_the_least_rate_is_reached_exactly_and_raises_nothing(variant: Variant) -> None:
+    found = rates(reduce_on_plateau(sgd(1.0), factor=0.5, patience=1, min_rate=0.3), [1.0] * 5, variant)
+    assert found == [1.0, 0.5, *[float(np.float32(0.3))] * 3]
+    falling = cosine_decay(1.0, 10)
+    got = rates(reduce_on_plateau(sgd(falling), factor=0.5, patience=3, min_rate=0.3), [1.0] * 10, variant)
+    assert np.all(np.asarray(got) <= np.asarray([falling(t) for t in range(10)]) * (1 + 1e-6))
+    assert np.isclose(got[3], max(0.3, falling(3) / 2), rtol=1e-6)
+    assert got[-1] < 0.3
+    assert (
+        rates(reduce_on_plateau(sgd(0.1), factor=0.5, patience=1, min_rate=0.3), [1.0] * 3)
+        == [float(np.float32(0.1))] * 3
+    )
+
+
 def test_a_loss_that_hardly_falls_has_not_fallen() -> None:
     optimizer = reduce_on_plateau(sgd(1.0), factor=0.5, patience=2)
     assert rates(optimizer, [1.0, 0.99995, 0.99991])[-1] == 0.5
@@ -121,13 +190,14 @@ def start(variant: Variant) -> Any:
     return {"w": put([0.31, -0.77, 1.13]), "b": put(0.5)}
 
 
+@pytest.mark.parametrize("cooldown", [0, 3], ids=["", "cooled"])
 @pytest.mark.parametrize(
     "inner",
     [sgd(0.2), sgd(0.1, momentum=0.5), adam(0.1), adam(cosine_decay(0.1, 200))],
     ids=["sgd", "momentum", "adam", "scheduled adam"],
 )
-def test_a_descent_is_its_update_with_the_losses(variant: Variant, inner: Optimizer) -> None:
-    optimizer = reduce_on_plateau(inner, factor=0.5, patience=3)
+def test_a_descent_is_its_update_with_the_losses(variant: Variant, inner: Optimizer, cooldown: int) -> None:
+    optimizer = reduce_on_plateau(inner, factor=0.5, patience=3, cooldown=cooldown, min_rate=0.001 * cooldown)
     run = variant.compiled(lambda p: gradient_descent(stuck, p, optimizer=optimizer, steps=80))
     found = run(start(variant))
     params = {key: np.asarray(variant.to_numpy(leaf)) for key, leaf in start(variant).items()}
@@ -151,7 +221,7 @@ def test_it_is_resumed_from_a_checkpoint(name: str, tmp_path: Path) -> None:
     from contracts._variants import variant as named
 
     place = start(named(name))
-    optimizer = reduce_on_plateau(adam(0.1), factor=0.5, patience=3)
+    optimizer = reduce_on_plateau(adam(0.1), factor=0.5, patience=3, cooldown=4, min_rate=0.02)
     options: dict[str, Any] = {"optimizer": optimizer, "every": 7}
     whole = gradient_descent(stuck, place, checkpoint=tmp_path / "whole", steps=80, **options)
     for steps in (21, 42, 80):
@@ -160,7 +230,8 @@ def test_it_is_resumed_from_a_checkpoint(name: str, tmp_path: Path) -> None:
     for a, b in zip(tree_leaves(host(found)), tree_leaves(host(whole)), strict=True):
         assert np.array_equal(a, b, equal_nan=True)
     with pytest.raises(
-        ValueError, match=r"its optimizer is .* times 0.5 after 3, expected .* times 0.5 after 4"
+        ValueError,
+        match=r"times 0.5 after 3, then 4 that do not count, down to 0.02, expected .* times 0.5 after 4\.",
     ):
         gradient_descent(
             stuck, place, checkpoint=tmp_path / "run", steps=80,
@@ -195,6 +266,9 @@ def test_it_compares_hashes_and_pickles_by_value() -> None:
         (ShapeError, "factor is 0", lambda: reduce_on_plateau(sgd(0.1), factor=0.0, patience=3)),
         (ShapeError, "factor is nan", lambda: reduce_on_plateau(sgd(0.1), factor=math.nan, patience=3)),
         (ShapeError, "patience is 0", lambda: reduce_on_plateau(sgd(0.1), factor=0.5, patience=0)),
+        (ShapeError, "cooldown is -1", lambda: reduce_on_plateau(sgd(0.1), factor=0.5, patience=3, cooldown=-1)),
+        (DTypeError, "cooldown is 1.5", lambda: reduce_on_plateau(sgd(0.1), factor=0.5, patience=3, cooldown=1.5)),
+        (ShapeError, "min_rate is -1", lambda: reduce_on_plateau(sgd(0.1), factor=0.5, patience=3, min_rate=-1.0)),
         (DTypeError, "patience is 2.5", lambda: reduce_on_plateau(sgd(0.1), factor=0.5, patience=2.5)),
         (DTypeError, "optimizer is 0.1", lambda: reduce_on_plateau(0.1, factor=0.5, patience=3)),
         (DTypeError, "value is None", lambda: once(value=None)),

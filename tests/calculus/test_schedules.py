@@ -204,7 +204,7 @@ def test_a_peak_may_be_traced() -> None:
 
 def test_equal_schedules_compile_once() -> None:
     jnp = pytest.importorskip("jax.numpy")
-    from pillars.calculus import _descent
+    from pillars.calculus import _descent_programs
 
     def loss(p: Any) -> Any:
         return jnp.sum(p * p)
@@ -213,9 +213,9 @@ def test_equal_schedules_compile_once() -> None:
         gradient_descent(loss, jnp.ones(2), optimizer=sgd(cosine_decay(0.1, 17)), steps=17)
 
     run()
-    kept = len(_descent._programs)
+    kept = len(_descent_programs.programs)
     run()
-    assert len(_descent._programs) == kept
+    assert len(_descent_programs.programs) == kept
 
 
 RATES = [0.0, -0.1, math.nan, math.inf]

@@ -36,7 +36,7 @@ from pillars.backends._registry import Adapter, available, namespace, register_a
 from pillars.backends._scaling import binary_scale
 from pillars.backends._sums import averaged, summed, unbroadcast
 from pillars.backends._threads import blas_libraries, num_threads, pool_map, single_threaded_blas
-from pillars.backends._tree import tree_flatten, tree_leaves, tree_map, tree_paths, tree_unflatten
+from pillars.backends._tree import is_node, tree_flatten, tree_leaves, tree_map, tree_paths, tree_unflatten
 
 __all__ = [
     "Adapter",
@@ -75,6 +75,7 @@ __all__ = [
     "forward_and_pullback",
     "gradient_cost",
     "host_number",
+    "is_node",
     "kernel",
     "kernel_table",
     "limited",

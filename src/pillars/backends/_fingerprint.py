@@ -37,6 +37,20 @@ _PLAIN = frozenset((bool, int, float, complex, str, bytes, type(None), type(Elli
 _BARE = frozenset(vars(NamedTuple("Bare", []))) | {"__annotate__", "__annotate_func__", "__orig_bases__"}
 
 
+_GENERATED = (
+    frozenset(vars(dataclasses.make_dataclass("Bare", (), frozen=True, order=True)))
+    | frozenset(vars(dataclasses.make_dataclass("Slots", (), frozen=True, slots=True)))
+    | {
+        "__annotate__",
+        "__annotate_func__",
+        "__annotations_cache__",
+        "__annotations__",
+        "__static_attributes__",
+    }
+    | {"__firstlineno__", "__slots__", "__qualname__"}
+)
+
+
 class _Unknown(Exception):  # noqa: N818 - a signal between the functions of this module
     """Something whose value now says nothing of its value later."""
 
@@ -60,9 +74,9 @@ def fingerprint(*functions: Any) -> Any:
     """A hashable value that is equal for functions that do the same; None where that cannot be told.
 
     Known are plain functions, their closures, defaults and globals: numbers, strings, JAX's arrays (by identity, as
-    they do not change), lists, tuples, dictionaries and bare NamedTuples of these, functools.partial, other functions,
-    and what JAX, NumPy, pillars and the standard library's mathematical modules define. Not known are NumPy's arrays,
-    which may be refilled, instances of other classes (bound methods too), and other modules and classes.
+    they do not change), lists, tuples, dictionaries, bare NamedTuples and dataclasses of these, functools.partial,
+    other functions, and what JAX, NumPy, pillars and the standard library's mathematical modules define. Not known are
+    NumPy's arrays, which may be refilled, instances of other classes (bound methods too), other modules and classes.
 
     Notes
     -----
@@ -104,6 +118,26 @@ def _bare_named_tuple(kind: Any) -> bool:
     return set(vars(kind)) <= _BARE | set(getattr(kind, "_fields", ()))
 
 
+def _bare_dataclass(kind: Any) -> bool:
+    """Likewise a dataclass with nothing but its fields and what was generated for them."""
+    if (
+        not isinstance(kind, type)
+        or kind.__mro__[1:] != (object,)
+        or "__dataclass_params__" not in vars(kind)
+    ):
+        return False
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    if any(field.default_factory is not dataclasses.MISSING for field in fields.values()):
+        return False
+    written = (f.__code__.co_filename for f in vars(kind).values() if isinstance(f, types.FunctionType))
+    defaults = (vars(kind).get(name) for name in fields)
+    return (
+        set(vars(kind)) <= _GENERATED | set(fields)
+        and all(name in ("<string>", dataclasses.__file__) for name in written)
+        and all(type(x) in _PLAIN or isinstance(x, types.MemberDescriptorType) for x in defaults)
+    )
+
+
 def _of(x: Any, seen: dict[int, int]) -> Any:
     if type(x) in _PLAIN:  # a subclass may carry what its repr does not show
         return type(x), repr(x)  # repr tells 0.0 from -0.0, and a NaN equals itself
@@ -119,6 +153,10 @@ def _of(x: Any, seen: dict[int, int]) -> Any:
     if kind in (list, tuple, dict) or _bare_named_tuple(kind):
         items = [*x.keys(), *x.values()] if kind is dict else x
         return _Same(kind), tuple(_of(item, seen) for item in items)
+    if _bare_dataclass(kind):
+        return _Same(kind), tuple(
+            _of(getattr(x, field.name, None), seen) for field in dataclasses.fields(kind)
+        )
     if isinstance(x, functools.partial):
         return "partial", _of(x.func, seen), _of(x.args, seen), _of(x.keywords, seen)
     if isinstance(x, types.FunctionType):
@@ -132,9 +170,9 @@ def _of(x: Any, seen: dict[int, int]) -> Any:
 def _fixed(x: Any, seen: dict[int, int]) -> Any:
     """What a library defines, which stays what it is."""
     if isinstance(x, (types.ModuleType, type)):
-        known = _library(
-            x.__name__ if isinstance(x, types.ModuleType) else x.__module__
-        ) or _bare_named_tuple(x)
+        known = _library(x.__name__ if isinstance(x, types.ModuleType) else x.__module__) or (
+            _bare_named_tuple(x) or _bare_dataclass(x)
+        )
     elif isinstance(x, (types.BuiltinFunctionType, types.MethodWrapperType)):
         known = isinstance(x.__self__, types.ModuleType) and _library(x.__self__.__name__)
     else:

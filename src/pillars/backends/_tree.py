@@ -1,7 +1,8 @@
-"""Pytrees: dict, list, tuple and NamedTuple of arrays, on every backend alike.
+"""Pytrees: dict, list, tuple, NamedTuple and dataclass of arrays, on every backend alike.
 
 ``None`` is an empty subtree and dictionaries are walked by sorted key, as JAX does, so that a tree has one order
-everywhere. Where JAX is loaded, node types registered with JAX are nodes here too.
+everywhere. Where JAX is loaded, node types registered with JAX are nodes here too, as they were registered. Any other
+dataclass is walked by its fields; those that hold nothing to compute with stay with it (see ``_dataclasses``).
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from pillars._errors import ShapeError
+from pillars.backends._dataclasses import fields_of, is_dataclass, rebuilt
 
-__all__ = ["TreeDef", "tree_flatten", "tree_leaves", "tree_map", "tree_paths", "tree_unflatten"]
+__all__ = ["TreeDef", "is_node", "tree_flatten", "tree_leaves", "tree_map", "tree_paths", "tree_unflatten"]
 
 
 class TreeDef(NamedTuple):
     """The shape of a tree: its node kind, what rebuilds that node, and its children."""
 
-    kind: str  # "leaf" "none" "dict" "list" "tuple" "named" "jax"
+    kind: str  # "leaf" "none" "dict" "list" "tuple" "named" "jax" "dataclass"
     data: Any
     children: tuple[TreeDef, ...]
 
@@ -42,15 +44,23 @@ def _children(tree: Any) -> tuple[str, Any, list[Any]] | None:
         return ("named" if hasattr(tree, "_fields") else "tuple"), type(tree), list(tree)
     if isinstance(tree, list):
         return "list", None, tree
-    if (
-        "jax" in sys.modules
-        and not hasattr(tree, "dtype")
-        and not isinstance(tree, (int, float, complex, str))
-    ):
+    if hasattr(tree, "dtype") or isinstance(tree, (int, float, complex, str)):
+        return None
+    if "jax" in sys.modules:
         from pillars.backends.on_jax._nodes import node_children
 
-        return node_children(tree)
+        node = node_children(tree)
+        if node is not None:
+            return node
+    if is_dataclass(tree):
+        fields, children = fields_of(tree, tree_leaves)
+        return "dataclass", fields, children
     return None
+
+
+def is_node(tree: Any) -> bool:
+    """Whether an object is a tree of others, not a leaf; ``None`` is neither."""
+    return tree is not None and _children(tree) is not None
 
 
 def _walk(tree: Any, leaves: list[Any]) -> TreeDef:
@@ -108,6 +118,8 @@ def _rebuild(treedef: TreeDef, leaves: Iterator[Any]) -> Any:
             from pillars.backends.on_jax._nodes import node_rebuild
 
             return node_rebuild(treedef.data, children)
+        case "dataclass":
+            return rebuilt(treedef.data, children)
     return children
 
 
@@ -161,6 +173,8 @@ def _paths(tree: Any, prefix: str) -> list[str]:
         names = [f"[{key!r}]" for key in data[1]]
     elif kind == "named":
         names = [f".{field}" for field in data._fields]
+    elif kind == "dataclass":
+        names = [f".{field}" for field in data.names]
     else:
         names = [f"[{position}]" for position in range(len(children))]
     return [
@@ -186,5 +200,7 @@ def describe(treedef: TreeDef) -> str:
             return f"[{', '.join(parts)}]"
         case "tuple":
             return f"({', '.join(parts)})"
+        case "dataclass":
+            return str(treedef.data.described(parts))
     name = getattr(treedef.data, "__name__", treedef.kind)
     return f"{name}({', '.join(parts)})"

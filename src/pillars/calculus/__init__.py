@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pillars.calculus._check_gradient import check_gradient
 from pillars.calculus._check_rows import CheckRow, GradientCheck
-from pillars.calculus._clipping import Clipped, clip_by_global_norm
+from pillars.calculus._clipping import Clipped, clip_by_global_norm, clip_by_value
 from pillars.calculus._curvature import Sharpness, sharpness
 from pillars.calculus._descent import gradient_descent
 from pillars.calculus._descent_plan import Metrics
@@ -17,6 +17,13 @@ from pillars.calculus._monitors import EarlyStopping, LossMonitor, RisingState, 
 from pillars.calculus._optimizers import Optimizer, adam, adamw, sgd
 from pillars.calculus._plateau import PlateauState, reduce_on_plateau
 from pillars.calculus._reverse import grad, value_and_grad, vjp
+from pillars.calculus._schedule_cycles import (
+    cosine_restarts,
+    join_schedules,
+    one_cycle,
+    piecewise,
+    polynomial_decay,
+)
 from pillars.calculus._schedules import (
     constant,
     cosine_decay,
@@ -57,8 +64,10 @@ __all__ = [
     "adamw",
     "check_gradient",
     "clip_by_global_norm",
+    "clip_by_value",
     "constant",
     "cosine_decay",
+    "cosine_restarts",
     "exponential_decay",
     "grad",
     "gradient_descent",
@@ -66,10 +75,14 @@ __all__ = [
     "hvp",
     "implied_sharpness",
     "jacobian",
+    "join_schedules",
     "learning_rate_sweep",
     "linear_warmup",
     "mean_absolute_error",
     "mean_squared_error",
+    "one_cycle",
+    "piecewise",
+    "polynomial_decay",
     "preflight",
     "reduce_on_plateau",
     "sgd",

@@ -21,10 +21,11 @@ from pillars.backends import (
 )
 from pillars.calculus._descent_plan import Plan
 from pillars.calculus._monitors import Monitor
-from pillars.calculus._optimizers import Init, Optimizer, Update
+from pillars.calculus._optimizers import Optimizer
 from pillars.calculus._parameters import rate_dtype
 from pillars.calculus._plateau import PlateauInit, PlateauUpdate
 from pillars.calculus._safetensors import read, write
+from pillars.calculus._update import Init, Update
 
 __all__ = ["Checkpoint", "Saved", "identity"]
 
@@ -167,7 +168,10 @@ def identity(plan: Plan, params: Any, data: Any, key: Any, drawn: bool, **number
         "gradient": "by autodiff" if plan.gradient is None else "given",
         "batch_size": str(plan.batch_size),
         "rng": "drawn anew" if drawn else "none" if key is None else str(home.to_numpy(key).tolist()),
-        "monitor": repr(plan.monitor) if isinstance(plan.monitor, Monitor) else _name(plan.monitor),
+        "monitor": " and ".join(
+            repr(one) if isinstance(one, Monitor) else _name(one) for one in plan.monitors
+        )
+        or "None",
         **{name: str(number) for name, number in numbers.items()},
     }
 
@@ -177,7 +181,9 @@ def _optimizer(optimizer: Any) -> str:
     if type(optimizer.update) is PlateauUpdate and type(optimizer.init) is PlateauInit:
         outer = optimizer.update
         inner = _optimizer(Optimizer(optimizer.init.inner, outer.inner))
-        return f"{inner}, times {outer.factor!r} after {outer.patience}"
+        rest = f", then {outer.cooldown} that do not count" if outer.cooldown else ""
+        least = f", down to {outer.min_rate!r}" if outer.min_rate else ""
+        return f"{inner}, times {outer.factor!r} after {outer.patience}{rest}{least}"
     if type(optimizer.update) is not Update:
         return _name(optimizer.update)
     init, rule = optimizer.init, optimizer.update.rule

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
-from functools import partial
-from threading import Lock, local
 from typing import Any
 
 from pillars._errors import CapabilityError, DTypeError, ShapeError, shown
-from pillars.backends import common_dtype, fingerprint, procedure, tree_flatten, tree_leaves
-from pillars.backends._tree import TreeDef
+from pillars.backends import common_dtype, procedure, tree_leaves
 from pillars.calculus._checkpoint import Checkpoint, identity
 from pillars.calculus._descent_breaks import Breaks
 from pillars.calculus._descent_eager import descend_eagerly
-from pillars.calculus._descent_plan import Metrics, Plan, rows_of
+from pillars.calculus._descent_plan import Bounds, Metrics, Plan, rows_of
+from pillars.calculus._descent_program import Given
+from pillars.calculus._descent_programs import keeper
 from pillars.calculus._descent_result import UPHILL, Descent
-from pillars.calculus._descent_traced import Given, descend_compiled, descend_in_trace
+from pillars.calculus._descent_traced import descend_compiled, descend_in_trace
 from pillars.calculus._descent_uphill import points_uphill
 from pillars.calculus._least_squares import LeastSquaresLoss
 from pillars.calculus._numbers import count, within
@@ -25,10 +23,6 @@ from pillars.calculus._parameters import home_of, number_on, start, with_data
 from pillars.random import as_key
 
 __all__ = ["gradient_descent"]
-
-_MOST = 64
-_programs: OrderedDict[Any, _Kept] = OrderedDict()
-_lock = Lock()
 
 
 @procedure(
@@ -45,6 +39,7 @@ def gradient_descent(
     gradient: Callable[..., Any] | None = None,
     batch_size: int | None = None,
     clip_norm: float | None = None,
+    clip_value: float | None = None,
     monitor: Any = None,
     tolerance: float | None = None,
     rng: Any = 0,
@@ -58,8 +53,9 @@ def gradient_descent(
     ----------
     loss : ``loss(params, *batch) -> 0-d``; or a :class:`LeastSquaresLoss`, whose descents on all rows cost next to
         nothing a step.
-    params : where to start: a floating array, a float, or a tree of them (dict, list, tuple, NamedTuple). Never
-        written.
+    params : where to start: a floating array, a float, or a tree of them (dict, list, tuple, NamedTuple, dataclass).
+        Never written. Fields of a dataclass that hold text, functions, integers, or are marked ``{"static": True}`` in
+        its metadata stay as they are; it is put together field by field, without its ``__init__``.
     data : arrays, lists of numbers, trees of arrays: handed to `loss` as they are, or a batch of their rows.
     optimizer : see :func:`sgd`, :func:`adam`; None: ``sgd(0.01)``. Its rate is no part of the compiled program.
     steps : how many, 0 or more.
@@ -67,9 +63,11 @@ def gradient_descent(
     batch_size : rows a step, drawn without replacement until fewer than a batch are left; a new order every epoch.
         None: all rows in every step.
     clip_norm : scale gradients whose norm is above this down to it. The history has the norm before.
+    clip_value : in its place: bring every entry of the gradient into [−clip_value, clip_value].
     monitor : see :class:`LossMonitor`, :class:`EarlyStopping`; or any pair of ``init(like) -> state`` and
         ``update(loss, state) -> state`` whose states have a boolean ``halted``. It sees the loss of every step, before
-        the step is taken, and is part of the compiled program.
+        the step is taken, and is part of the compiled program. Or a list of several: the first to halt ends the run,
+        of two at the same loss the one that stands first, and ``monitor`` of the result is its place.
     tolerance : stop where the gradient's norm is at most this. None: take all steps.
     rng : int seed, key, or NumPy Generator: of the rows' order.
     callback : ``callback(step, metrics)`` after every `every` steps; metrics are the floats loss (before the last
@@ -83,10 +81,10 @@ def gradient_descent(
 
     Returns
     -------
-    Descent(params, loss, history, steps, status_code, sharpness, limit), with the properties status and advice
-        Arrays of the parameters' library and dtype. `loss` is that of `params`, on all data. `history` has the arrays
-        loss, learning_rate and grad_norm, one entry a step: loss and norm before it. `status`, the word for
-        `status_code`, is one of
+    Descent(params, loss, history, steps, status_code, sharpness, limit, params_step, monitor), with the properties
+        status and advice. Arrays of the parameters' library and dtype. `loss` is that of `params`, on all data.
+        `history` has the arrays loss, learning_rate and grad_norm, one entry a step: loss and norm before it.
+        `params_step` says after how many steps `params` were reached. `status`, the word for `status_code`, is one of
 
         - "steps": all steps were taken.
         - "converged": the gradient's norm reached the tolerance.
@@ -95,6 +93,7 @@ def gradient_descent(
           batches, the loss on all data ends above what their noise explains.
         - "nonfinite": a loss, parameter or gradient was NaN or infinite, and the run stopped there; `params` are the
           last ones that were finite together with their loss.
+        - "interrupted": Ctrl-C, or a KeyboardInterrupt of the loss or the callback, ended it; see the notes.
 
         `advice` says what to do. Where the loss grew by a steady factor under :func:`sgd`, it names the curvature this
         implies and the largest stable learning rate (fields `sharpness`, `limit`).
@@ -131,6 +130,14 @@ def gradient_descent(
     loss having had this value at the start; `steps` may be raised, to go on. Of schedules, optimisers and monitors of
     your own only the names are known. The file stays at the end: the same call once more is over at once.
 
+    Ctrl-C ends a descent after the step that is under way, with all that it has reached; with a checkpoint that is
+    written too. Pressed once more, or where the caller's own handler raises KeyboardInterrupt, it ends at once, with
+    what the last whole step reached. No exception is raised: what runs several descents looks at the status. On JAX a
+    compiled program cannot be stopped: with a callback or a checkpoint the descent looks up every `every` steps,
+    without either only at its end, and is "interrupted" with all its steps taken; one that ended by itself until then
+    keeps its status. Python's own handler of SIGINT is put back at the end; another one, and any in other threads than
+    the main one, is left in place.
+
     On a quadratic whose largest curvature is λ, plain descent is stable below a rate of 2/λ: see :func:`sgd`.
 
     References
@@ -151,9 +158,16 @@ def gradient_descent(
     >>> too_fast.status, too_fast.params.round(2), too_fast.limit.round(4)
     ('diverged', np.float64(-18231.97), np.float64(0.0909))
     """
-    _check_options(loss, gradient, optimizer, monitor, callback)
+    monitors = _several(monitor)
+    _check_options(loss, gradient, optimizer, monitors, callback)
     steps, every = count("gradient_descent", "steps", steps, 0), count("gradient_descent", "every", every, 1)
     clip = _bound("clip_norm", clip_norm, above=True)
+    limit = _bound("clip_value", clip_value, above=True)
+    if clip is not None and limit is not None:
+        raise ShapeError(
+            f"gradient_descent: clip_norm is {clip:g} and clip_value {limit:g}, expected one of them: leave out the "
+            "other."
+        )
     small = _bound("tolerance", tolerance, above=False)
     size = None if batch_size is None else count("gradient_descent", "batch_size", batch_size, 1)
     held = _held(loss, gradient, data)
@@ -164,15 +178,16 @@ def gradient_descent(
     data = with_data("gradient_descent", params, data, home)
     optimizer = sgd(0.01) if optimizer is None else optimizer
     rows = 0 if size is None else rows_of(data, size)
-    plan = Plan(home, loss, gradient, optimizer, steps, rows, size, monitor)
+    plan = Plan(home, loss, gradient, optimizer, steps, rows, size, monitors)
+    bounds = Bounds(clip, limit, small)
     key = _key(rng, None if batch_size is None else tree_leaves(params)[0])
     store = None if checkpoint is None else Checkpoint(checkpoint, home)
     if home.name != "jax":
-        key, breaks = _breaks(plan, params, held or data, data, key, rng, clip, small, callback, store, every)
-        return _blamed(plan, params, data, descend_eagerly(plan, params, data, key, clip, small, breaks))
+        key, breaks = _breaks(plan, params, held or data, data, key, rng, bounds, callback, store, every)
+        return _blamed(plan, params, data, descend_eagerly(plan, params, data, key, bounds, breaks))
     state = optimizer.init(params)
     dtype = common_dtype(home.xp, *(p.dtype for p in tree_leaves(params)), home.xp.float32)
-    given = Given(data, key, *(None if x is None else number_on(home, x, dtype) for x in (clip, small)))
+    given = Given(data, key, *(None if x is None else number_on(home, x, dtype) for x in bounds))
     if home.in_trace() or any(home.is_tracer(type(x)) for x in tree_leaves((params, state, given))):
         for name, wanted in (("callback", callback), ("checkpoint", checkpoint)):
             if wanted is not None:
@@ -181,9 +196,9 @@ def gradient_descent(
                     "there. Read the history of the result, or call it outside jit."
                 )
         return descend_in_trace(plan, params, state, given)
-    key, breaks = _breaks(plan, params, held or data, data, key, rng, clip, small, callback, store, every)
+    key, breaks = _breaks(plan, params, held or data, data, key, rng, bounds, callback, store, every)
     given = given._replace(key=key)
-    found = descend_compiled(plan, params, state, given, breaks, _keeper(plan, (params, data)))
+    found = descend_compiled(plan, params, state, given, breaks, keeper(plan, (params, data)))
     return _blamed(plan, params, data, found)
 
 
@@ -210,8 +225,7 @@ def _breaks(
     data: Any,
     key: Any,
     rng: Any,
-    clip: Any,
-    small: Any,
+    bounds: Bounds,
     callback: Any,
     store: Checkpoint | None,
     every: int,
@@ -220,7 +234,7 @@ def _breaks(
     if store is None:
         return key, Breaks(every, callback)
     drawn = key is not None and (rng is None or hasattr(rng, "bit_generator"))
-    owner = identity(plan, params, told, key, drawn, clip_norm=clip, tolerance=small)
+    owner = identity(plan, params, told, key, drawn, **bounds._asdict())
     saved = store.load(owner, plan.steps)
     if key is not None:
         if saved is not None:
@@ -229,55 +243,6 @@ def _breaks(
     if saved is not None:
         saved.refuse_another_loss(plan, params, data, key)
     return key, Breaks(every, callback, store, saved)
-
-
-class _Kept:
-    """A compiled program that may be traced again, for other shapes: then from the function at hand.
-
-    The function that it was first compiled from may have changed since, and no longer be what the key says.
-    """
-
-    def __init__(self, plan: Plan) -> None:
-        self.at_hand = local()
-        self.program = plan.home.jit(self._traced)
-
-    def _traced(self, *args: Any) -> Any:
-        return self.at_hand.function(*args)
-
-    def call(self, function: Callable[..., Any], *args: Any) -> Any:
-        """The program's result, `function` being what it would be traced from."""
-        self.at_hand.function = function
-        try:
-            return self.program(*args)
-        finally:
-            del self.at_hand.function
-
-
-def _node_types(treedef: TreeDef) -> list[Any]:
-    """The classes of a tree's nodes, whose methods a loss may call; a node that only JAX knows stands for itself."""
-    mine: list[Any] = {"named": [treedef.data], "jax": [treedef]}.get(treedef.kind, [])
-    return mine + [kind for child in treedef.children for kind in _node_types(child)]
-
-
-def _keeper(plan: Plan, trees: Any) -> Callable[[str, Callable[..., Any]], Callable[..., Any]]:
-    """What compiles the programs of a plan, or finds those of a plan that does the same."""
-    nodes = _node_types(tree_flatten(trees)[1])
-    mark = fingerprint(plan.loss, plan.gradient, plan.optimizer.update, plan.monitor, *nodes)
-
-    def compiled(name: str, f: Callable[..., Any]) -> Callable[..., Any]:
-        if mark is None:
-            return plan.home.jit(f)
-        key = (name, plan.steps, plan.rows, plan.batch_size, mark)
-        with _lock:
-            kept = _programs.get(key)
-            if kept is None:
-                kept = _programs[key] = _Kept(plan)
-            _programs.move_to_end(key)
-            while len(_programs) > _MOST:
-                _programs.popitem(last=False)
-        return partial(kept.call, f)
-
-    return compiled
 
 
 def _held(loss: Any, gradient: Any, data: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -292,16 +257,30 @@ def _held(loss: Any, gradient: Any, data: tuple[Any, ...]) -> tuple[Any, ...]:
     return loss.x, loss.y
 
 
-def _check_options(loss: Any, gradient: Any, optimizer: Any, monitor: Any, callback: Any) -> None:
+def _several(monitor: Any) -> tuple[Any, ...]:
+    """The monitors: none, one, or those of a list; a pair of functions may be a NamedTuple."""
+    if isinstance(monitor, (list, tuple)) and not hasattr(monitor, "update"):
+        return tuple(monitor)
+    return () if monitor is None else (monitor,)
+
+
+def _check_options(
+    loss: Any, gradient: Any, optimizer: Any, monitors: tuple[Any, ...], callback: Any
+) -> None:
     for name, f in (("loss", loss), ("gradient", gradient), ("callback", callback)):
         if not callable(f) and (f is not None or name == "loss"):
             raise DTypeError(f"gradient_descent: {name} is {shown(f)}, expected a function.")
     for name, pair, such in (
         ("optimizer", optimizer, "an Optimizer such as pillars.calculus.sgd(0.01)"),
-        ("monitor", monitor, "one monitor such as pillars.calculus.LossMonitor()"),
+        *(
+            ("monitor", one, "one monitor such as pillars.calculus.LossMonitor(), or a list of several")
+            for one in monitors
+        ),
     ):
         parts = [getattr(pair, part, None) for part in ("init", "update")]
-        if pair is not None and (isinstance(pair, type) or not all(callable(part) for part in parts)):
+        if not (pair is None and name == "optimizer") and (
+            isinstance(pair, type) or not all(callable(part) for part in parts)
+        ):
             raise DTypeError(f"gradient_descent: {name} is {shown(pair)}, expected {such}.")
 
 

@@ -34,9 +34,9 @@ class Breaks:
         """Whether there is anything to stop for."""
         return self.callback is not None or self.checkpoint is not None
 
-    def writes(self, step: int, steps: int) -> bool:
-        """Whether the state is written after this step: every so many, and after the last one."""
-        return self.checkpoint is not None and (step % self.every == 0 or step == steps)
+    def writes(self, step: int, steps: int, asked: bool = False) -> bool:
+        """Whether the state is written after this step: every so many, and after the last one that is taken."""
+        return self.checkpoint is not None and (step % self.every == 0 or step == steps or asked)
 
     def calls(self, step: int) -> bool:
         """Whether the callback is called after this step."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 from pillars.backends import (
     plain_bool,
@@ -21,12 +21,14 @@ from pillars.backends import (
 )
 from pillars.calculus._descent_breaks import Breaks, carrying
 from pillars.calculus._descent_gradients import ByHand, gradients_of
+from pillars.calculus._descent_interrupt import Interrupt, interruptible
 from pillars.calculus._descent_moves import Moves, moves_of
-from pillars.calculus._descent_plan import Metrics, Plan
+from pillars.calculus._descent_plan import Bounds, Metrics, Plan
 from pillars.calculus._descent_result import (
     CONVERGED,
     GRADIENT_BROKE,
     HALTED,
+    INTERRUPTED,
     LOSS_BROKE,
     RUNNING,
     STALLED,
@@ -61,32 +63,82 @@ class _Kept:
         """Begin with the history of an earlier run."""
         self.losses, self.rates, self.norms = (column.tolist() for column in rows.T)
 
+    def cut(self, n: int) -> None:
+        """Forget what came after `n` steps."""
+        for column in (self.losses, self.rates, self.norms):
+            del column[n:]
 
-def descend_eagerly(
-    plan: Plan,
-    params: Any,
-    data: Any,
-    key: Any,
-    clip_norm: float | None,
-    tolerance: float | None,
-    breaks: Breaks,
-) -> Descent:
+
+def descend_eagerly(plan: Plan, params: Any, data: Any, key: Any, bounds: Bounds, breaks: Breaks) -> Descent:
     """Run `plan` from `params`, or from where an earlier run of it stood."""
     if breaks.saved is not None:
         params = breaks.saved.tree("params", params, plan.home)
     moves = moves_of(plan, *tree_flatten(params))
     evaluate = gradients_of(plan, moves.leaves, moves.treedef)
-    run, final = _Run(plan, moves, evaluate, _watcher(plan, moves), breaks), None
-    kept = run.kept
-    with plan.home.quiet(), _blas_threads(params, data), evaluate.lent(data) as seen:
-        code = run.all(data, seen, key, clip_norm, tolerance)
+    with (
+        plan.home.quiet(),
+        _blas_threads(params, data),
+        evaluate.lent(data) as seen,
+        interruptible() as interrupt,
+    ):
+        run = _Run(plan, moves, evaluate, _watcher(plan, moves), breaks)
+        code = run.all(data, seen, key, bounds, interrupt)
+        final = None
         if code == RUNNING:
-            final, code = _ending(plan, moves, evaluate, data, seen, tolerance, bool(kept.losses))
-        leaves = run.previous if code == LOSS_BROKE else moves.leaves
+            try:
+                final, code = _ending(
+                    plan, moves, evaluate, data, seen, bounds.tolerance, bool(run.kept.losses)
+                )
+            except KeyboardInterrupt:
+                code = INTERRUPTED
+        step, leaves = run.reached
+        if code == LOSS_BROKE:
+            step, leaves = step - 1, run.previous
         params = tree_unflatten(moves.treedef, leaves)
         if final is None or code != RUNNING:
-            final = plan.value(params, *data)  # what stopped the run may have been a batch's
-        return _result(plan, params, final, kept, code, moves.dtype)
+            # what stopped the run may have been a batch's
+            final = _loss_at(plan, params, data, moves.dtype, code)
+        found = _result(plan, params, final, run.kept, code, moves.dtype)
+        found = found._replace(**_whole(plan, moves, params_step=step, monitor=run.place))
+        return found if run.best is None else _restored(plan, moves, found, data, run.best)
+
+
+class _Best(NamedTuple):
+    """The least loss of a step, the parameters that had it, and after how many steps they were reached."""
+
+    loss: float
+    leaves: list[Any]
+    step: int
+
+
+def _restored(plan: Plan, moves: Moves, found: Descent, data: Any, best: _Best) -> Descent:
+    """The descent with the best parameters, unless those that it ended on are as good on all data."""
+    if best.loss == math.inf or best.step == int(found.params_step):
+        return found
+    params = tree_unflatten(moves.treedef, best.leaves)
+    value = _loss_at(plan, params, data, moves.dtype, int(found.status_code))
+    if float(found.loss) <= float(value):
+        return found
+    return found._replace(
+        params=params, loss=plan.home.as_arrays(value), **_whole(plan, moves, params_step=best.step)
+    )
+
+
+def _whole(plan: Plan, moves: Moves, **numbers: int) -> dict[str, Any]:
+    """Counts as 0-d arrays beside the parameters."""
+    home = plan.home
+    device = home.device_beside(moves.leaves[0])
+    return {name: home.asarray(n, dtype=home.xp.int32, device=device) for name, n in numbers.items()}
+
+
+def _loss_at(plan: Plan, params: Any, data: Any, dtype: Any, code: int) -> Any:
+    """The loss on all data; NaN where a run that was interrupted is interrupted in this as well."""
+    try:
+        return plan.value(params, *data)
+    except KeyboardInterrupt:
+        if code != INTERRUPTED:
+            raise
+        return plan.home.asarray(math.nan, dtype=dtype)
 
 
 class _Run:
@@ -96,13 +148,17 @@ class _Run:
     ----------
     kept : the history.
     previous : the parameters before the last step.
+    reached : the steps that were taken, and the parameters after them.
+    best : with a monitor that gives them back, the best parameters so far.
+    halted : which monitor halted the run; -1: none.
     """
 
     def __init__(
         self, plan: Plan, moves: Moves, evaluate: ByHand, watch: _Watcher | None, breaks: Breaks
     ) -> None:
         self.plan, self.moves, self.evaluate, self.watch, self.breaks = plan, moves, evaluate, watch, breaks
-        self.kept, self.previous, self.begin = _Kept(), moves.leaves, 0
+        self.kept, self.previous, self.begin, self.halted = _Kept(), moves.leaves, 0, -1
+        self.best = _Best(math.inf, moves.leaves, 0) if plan.restores else None
         saved = breaks.saved
         if saved is not None:
             self.begin = saved.step
@@ -110,15 +166,31 @@ class _Run:
             self.previous = saved.tree("previous", self.previous, plan.home)
             moves.restore(saved.tree("moves", moves.saved(), plan.home))
             if watch is not None:
-                watch.state = saved.tree("monitor", watch.state, plan.home)
+                watch.states = saved.tree("monitor", watch.states, plan.home)
+            if self.best is not None:
+                self.best = saved.tree("best", self.best, plan.home)
+        self.reached = self.begin, moves.leaves
 
-    def all(self, data: Any, seen: Any, key: Any, clip_norm: float | None, tolerance: float | None) -> int:
+    @property
+    def place(self) -> int:
+        """Which of several monitors halted the run; -1 where none did, or there is but one."""
+        return self.halted if len(self.plan.monitors) > 1 else -1
+
+    def all(self, data: Any, seen: Any, key: Any, bounds: Bounds, interrupt: Interrupt) -> int:
         """All steps: why they ended."""
+        try:
+            return self._steps(data, seen, key, bounds, interrupt)
+        except KeyboardInterrupt:
+            # raised at any place: what was whole before counts
+            self.kept.cut(self.reached[0])
+            return INTERRUPTED
+
+    def _steps(self, data: Any, seen: Any, key: Any, bounds: Bounds, interrupt: Interrupt) -> int:
         plan, moves, evaluate, watch, breaks = self.plan, self.moves, self.evaluate, self.watch, self.breaks
         kept = self.kept
         losses, rates, norms = kept.losses.append, kept.rates.append, kept.norms.append
         batch, order, stops = seen, None, breaks.any
-        isfinite = math.isfinite
+        isfinite, (clip_norm, clip_value, tolerance) = math.isfinite, bounds
         for t in range(self.begin, plan.steps):
             if plan.batch_size:
                 if order is None or t % plan.batches == 0:
@@ -135,38 +207,58 @@ class _Run:
                     return GRADIENT_BROKE
             if tolerance is not None and norm <= tolerance:
                 return CONVERGED
-            if watch is not None and watch(loss):
-                return plan.halted_code
+            if watch is not None and self._halts(watch, loss, t):
+                return plan.halted_codes[self.halted]
             self.previous = moves.leaves
+            if clip_value is not None:
+                moves.clip(clip_value)
             rate = moves.step(clip_norm / norm if clip_norm is not None and norm > clip_norm else None, loss)
             losses(loss)
             rates(rate)
             norms(norm)
-            if stops and self._stop(t + 1, data):
-                return STOPPED
+            self.reached = t + 1, moves.leaves
+            if stops:
+                code = self._stop(t + 1, data, interrupt.asked)
+                if code != RUNNING:
+                    return code
+            if interrupt.asked and t + 1 < plan.steps:
+                return INTERRUPTED
         return RUNNING
 
-    def _stop(self, done: int, data: Any) -> bool:
-        """What comes after some of the steps, and whether they end there; an exception carries what was reached."""
+    def _halts(self, watch: _Watcher, loss: float, step: int) -> bool:
+        """Whether a monitor halts the run at the loss after so many steps; the best so far is kept, if asked for."""
+        if self.best is not None and loss < self.best.loss:
+            self.best = _Best(loss, self.moves.leaves, step)
+        halted = watch(loss)
+        if halted is None:
+            return False
+        self.halted = halted
+        return True
+
+    def _stop(self, done: int, data: Any, asked: bool) -> int:
+        """What comes after some of the steps, and why they end there, if so; an exception carries what was reached."""
         plan, moves, kept, breaks = self.plan, self.moves, self.kept, self.breaks
         what = "writing the checkpoint"
         try:
-            if breaks.writes(done, plan.steps):
+            if breaks.writes(done, plan.steps, asked):
                 assert breaks.checkpoint is not None
-                state = None if self.watch is None else self.watch.state
                 trees = {"params": moves.params(), "previous": self.previous, "moves": moves.saved()}
-                breaks.checkpoint.save(done, kept.rows(plan), monitor=state, **trees)
+                trees |= {"monitor": None if self.watch is None else self.watch.states, "best": self.best}
+                breaks.checkpoint.save(done, kept.rows(plan), **trees)
             if breaks.calls(done):
                 what = "the callback"
                 assert breaks.callback is not None
                 shown = tree_map(lambda p: plan.home.xp.asarray(p, copy=True), moves.params())
                 found = breaks.callback(done, Metrics(kept.losses[-1], kept.rates[-1], kept.norms[-1], shown))
-                return plain_bool(found) is True
+                return STOPPED if plain_bool(found) is True else RUNNING
+        except KeyboardInterrupt:
+            return INTERRUPTED
         except BaseException as error:
             final = plan.value(moves.params(), *data)
-            carrying(error, _result(plan, moves.params(), final, kept, RUNNING, moves.dtype), what)
+            found = _result(plan, moves.params(), final, kept, RUNNING, moves.dtype)
+            carrying(error, found._replace(**_whole(plan, moves, params_step=done)), what)
             raise
-        return False
+        return RUNNING
 
 
 def _ending(
@@ -193,33 +285,44 @@ def _blas_threads(params: Any, data: Any) -> AbstractContextManager[Any]:
 
 
 class _Watcher:
-    """loss -> whether the monitor halts the run there.
+    """loss -> which monitor halts the run there, if one does.
 
     Attributes
     ----------
-    state : the monitor's.
+    states : the monitors'.
     """
 
-    def __init__(self, state: Any, advance: Callable[[float, Any], Any]) -> None:
-        self.state, self.advance = state, advance
+    def __init__(self, states: list[Any], advances: list[Callable[[float, Any], Any]]) -> None:
+        self.states, self.advances = states, advances
 
-    def __call__(self, loss: float) -> bool:
-        self.state = self.advance(loss, self.state)
-        return bool(self.state.halted)
+    def __call__(self, loss: float) -> int | None:
+        self.states = [
+            advance(loss, state) for advance, state in zip(self.advances, self.states, strict=True)
+        ]
+        for place, state in enumerate(self.states):
+            if state.halted:
+                return place
+        return None
 
 
 def _watcher(plan: Plan, moves: Moves) -> _Watcher | None:
-    home, monitor, dtype = plan.home, plan.monitor, moves.dtype
+    home, dtype = plan.home, moves.dtype
     device = home.device_beside(moves.leaves[0])
-    if monitor is None:
-        return None
-    if isinstance(monitor, Monitor):
-        return _Watcher(monitor.first(), lambda loss, state: monitor.advance(scalars, float, loss, state))
+    states: list[Any] = []
+    advances: list[Callable[[float, Any], Any]] = []
 
-    def updated(loss: float, state: Any) -> Any:
-        return monitor.update(home.asarray(loss, dtype=dtype, device=device), state)
+    def fast(monitor: Monitor) -> Callable[[float, Any], Any]:
+        return lambda loss, state: monitor.advance(scalars, float, loss, state)
 
-    return _Watcher(watching(monitor, home.asarray(0.0, dtype=dtype, device=device)), updated)
+    def own(monitor: Any) -> Callable[[float, Any], Any]:
+        return lambda loss, state: monitor.update(home.asarray(loss, dtype=dtype, device=device), state)
+
+    for monitor in plan.monitors:
+        known = isinstance(monitor, Monitor)
+        like = home.asarray(0.0, dtype=dtype, device=device)
+        states.append(monitor.first() if known else watching(monitor, like))
+        advances.append(fast(monitor) if known else own(monitor))
+    return _Watcher(states, advances) if states else None
 
 
 def _result(plan: Plan, params: Any, final: Any, kept: _Kept, code: int, dtype: Any) -> Descent:
@@ -233,7 +336,7 @@ def _result(plan: Plan, params: Any, final: Any, kept: _Kept, code: int, dtype: 
     final = home.as_arrays(final)
     ended = array(code, xp.int32)
     steps = array(len(losses), xp.int32)
-    whole = not plan.batch_size and code in {RUNNING, HALTED, STALLED, STOPPED}
+    whole = not plan.batch_size and code in {RUNNING, HALTED, STALLED, STOPPED, INTERRUPTED}
     judged = [*losses, float(final)] if whole else losses or [math.nan]
     verdict = judge(
         ended,
@@ -244,4 +347,14 @@ def _result(plan: Plan, params: Any, final: Any, kept: _Kept, code: int, dtype: 
         home.as_arrays(final) if plan.batch_size else None,
     )
     history = History(*(array(values, dtype) for values in (losses, rates, kept.norms)))
-    return Descent(params, final, history, steps, *(home.as_arrays(x) for x in verdict))
+    return Descent(
+        params=params,
+        loss=final,
+        history=history,
+        steps=steps,
+        status_code=home.as_arrays(verdict.code),
+        sharpness=home.as_arrays(verdict.sharpness),
+        limit=home.as_arrays(verdict.limit),
+        params_step=steps,
+        monitor=array(-1, xp.int32),
+    )

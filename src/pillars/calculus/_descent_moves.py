@@ -12,11 +12,11 @@ from typing import Any
 from pillars.backends import dtype_kind, pool_map, single_threaded_blas, tree_leaves, tree_unflatten
 from pillars.calculus._descent_plan import Plan
 from pillars.calculus._norms import norm_of_leaves
-from pillars.calculus._optimizers import Update, refuse_rate, scheduled
 from pillars.calculus._parameters import rate_dtype
 from pillars.calculus._plateau import PlateauUpdate
 from pillars.calculus._scalars import scalars
 from pillars.calculus._schedule_rules import Schedule
+from pillars.calculus._update import Update, refuse_rate, scheduled
 
 __all__ = ["Moves", "moves_of"]
 
@@ -52,6 +52,10 @@ class Moves:
         """Hold a gradient, whose norm this is."""
         self.grads = grads
         return self.norm(grads)
+
+    def clip(self, limit: float) -> None:
+        """Bring the gradient held into [−limit, limit], entry by entry."""
+        self.grads = [self.xp.clip(g, -limit, limit) for g in self.grads]
 
     def norm(self, arrays: list[Any]) -> float:
         """The 2-norm of all of them."""
@@ -106,8 +110,8 @@ class _ByRule(Moves):
         )
         # an init of the caller's own may begin anywhere, with a rate that its state says
         self.rate, self.taken, self.began = float(self.state.learning_rate), int(self.state.step), False
-        # the scale of the rate, the best loss, and how long it has been the best
-        self.level = [1.0, math.inf, 0] if self.plateau is None else [*map(float, self.state[2:5])]
+        # the scale of the rate, the best loss, how long it has been the best, and for how long none counts
+        self.level = [1.0, math.inf, 0, 0] if self.plateau is None else [*map(float, self.state[2:6])]
 
     def advance(self, loss: float) -> int:
         """Count the next step, from 1, and set its rate."""
@@ -117,8 +121,7 @@ class _ByRule(Moves):
             refuse_rate(self.rule, found, self.home)
             self.rate = float(found) * self.level[0]
         if self.plateau is not None:
-            by, *self.level = self.plateau.lowered(scalars, loss, *self.level)
-            self.rate *= by
+            self.rate, *self.level = self.plateau.lowered(scalars, loss, self.rate, *self.level)
         self.taken, self.began = self.taken + 1, True
         return self.taken
 
@@ -269,7 +272,8 @@ def moves_of(plan: Plan, leaves: list[Any], treedef: Any) -> Moves:
     update: Any = plan.optimizer.update
     if isinstance(update, PlateauUpdate):
         update = update.inner
-    if type(update) is not Update or any(dtype_kind(p.dtype) == "half" for p in leaves):
+    halves = any(dtype_kind(p.dtype) == "half" for p in leaves)
+    if type(update) is not Update or halves or getattr(update.rule, "moment_dtype", None):
         return Moves(plan, leaves, treedef)
     # the strict namespace writes nothing in place
     return (_InPlace if hasattr(plan.home.xp, "copyto") else _ByRule)(plan, leaves, treedef)

@@ -7,7 +7,7 @@ from typing import Any
 
 from pillars.backends import dtype_kind, tree_flatten, tree_leaves, tree_unflatten
 from pillars.calculus._descent_plan import Plan
-from pillars.calculus._optimizers import Update
+from pillars.calculus._update import Update
 
 __all__ = ["Packing"]
 

@@ -24,7 +24,7 @@ from pillars.calculus._parameters import matching_leaves
 from pillars.calculus._plateau import PlateauUpdate
 from pillars.random import fold_in, permutation
 
-__all__ = ["Metrics", "Plan", "rows_of"]
+__all__ = ["Bounds", "Metrics", "Plan", "rows_of"]
 
 
 class Metrics(NamedTuple):
@@ -41,6 +41,14 @@ class Metrics(NamedTuple):
     params: Any
 
 
+class Bounds(NamedTuple):
+    """What a step's gradient is held to, each of them None where it is not."""
+
+    clip_norm: Any
+    clip_value: Any
+    tolerance: Any
+
+
 @dataclass(frozen=True)
 class Plan:
     """A descent's fixed part: what a compiled loop is compiled for."""
@@ -52,7 +60,7 @@ class Plan:
     steps: int
     rows: int  # of the data, where batches are drawn; else 0
     batch_size: int | None
-    monitor: Any = None
+    monitors: tuple[Any, ...] = ()
 
     def value(self, params: Any, *batch: Any) -> Any:
         """The loss."""
@@ -104,9 +112,14 @@ class Plan:
         return update(grads, state, params)
 
     @property
-    def halted_code(self) -> int:
-        """What it means that the monitor halted the run."""
-        return STALLED if isinstance(self.monitor, EarlyStopping) else HALTED
+    def halted_codes(self) -> tuple[int, ...]:
+        """What it means that a monitor halted the run, for each."""
+        return tuple(STALLED if isinstance(monitor, EarlyStopping) else HALTED for monitor in self.monitors)
+
+    @property
+    def restores(self) -> bool:
+        """Whether the best parameters are to come back."""
+        return any(isinstance(monitor, EarlyStopping) and monitor.restore_best for monitor in self.monitors)
 
     def implied(self, growth: Any, rate: Any) -> tuple[Any, Any] | None:
         """What a steady growth of the error says of the curvature: the optimiser's formula, if it has one."""

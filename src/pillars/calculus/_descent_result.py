@@ -13,6 +13,7 @@ __all__ = [
     "CONVERGED",
     "GRADIENT_BROKE",
     "HALTED",
+    "INTERRUPTED",
     "LOSS_BROKE",
     "RUNNING",
     "STALLED",
@@ -27,7 +28,7 @@ __all__ = [
 ]
 
 RUNNING, STEPS, CONVERGED, DIVERGED, HALTED, LOSS_BROKE, GRADIENT_BROKE, START_BROKE, STALLED = -1, *range(8)
-STOPPED, UPHILL = 8, 9
+STOPPED, UPHILL, INTERRUPTED = 8, 9, 10
 _WORDS = {
     RUNNING: "running",
     STEPS: "steps",
@@ -37,6 +38,7 @@ _WORDS = {
     STALLED: "halted",
     STOPPED: "halted",
     UPHILL: "diverged",
+    INTERRUPTED: "interrupted",
     LOSS_BROKE: "nonfinite",
     GRADIENT_BROKE: "nonfinite",
     START_BROKE: "nonfinite",
@@ -70,7 +72,8 @@ class Descent(NamedTuple):
 
     Attributes
     ----------
-    params : the last parameters; after a step that gave a loss or parameters that are not finite, those before it.
+    params : the last parameters; after a step that gave a loss or parameters that are not finite, those before it; with
+        ``EarlyStopping(restore_best=True)`` the best ones.
     loss : the loss at `params`, on all data, 0-d.
     history : :class:`History` of arrays (steps,). Under the caller's jit they have the length asked for, NaN where no
         step was taken.
@@ -78,6 +81,8 @@ class Descent(NamedTuple):
     status_code : the status as an integer, 0-d.
     sharpness, limit : where the loss grew by a steady factor, the largest curvature that this implies for the optimizer
         used, and the learning rate above which it diverges; else NaN. 0-d.
+    params_step : after how many steps `params` were reached: after all of them, unless better ones came back. 0-d.
+    monitor : which of several monitors halted the run, from 0; -1 where none did, or there was but one. 0-d.
     """
 
     params: Any
@@ -87,6 +92,8 @@ class Descent(NamedTuple):
     status_code: Any
     sharpness: Any
     limit: Any
+    params_step: Any
+    monitor: Any
 
     def __repr__(self) -> str:
         """One line: arrays by their number, since a network's would fill the screen."""
@@ -106,7 +113,7 @@ class Descent(NamedTuple):
 
     @property
     def status(self) -> Any:
-        """The word: "converged" "steps" "diverged" "halted" or "nonfinite"; a list of these after vmap.
+        """The word: "converged" "steps" "diverged" "halted" "nonfinite" or "interrupted"; a list of these after vmap.
 
         "running" on what the exception of a callback carries.
         """
@@ -125,6 +132,8 @@ class Descent(NamedTuple):
             self.history.loss,
             self.history.learning_rate,
             self.history.grad_norm,
+            self.params_step,
+            self.monitor,
         )
 
 

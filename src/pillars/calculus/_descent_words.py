@@ -21,14 +21,19 @@ def advised(parts: list[Any]) -> str:
 
     Parameters
     ----------
-    parts : host arrays: status code, loss, steps, sharpness and limit, 0-d; the history's loss, rate and norm.
+    parts : host arrays: status code, loss, steps, sharpness and limit, 0-d; the history's loss, rate and norm; and
+        after how many steps the parameters were reached, and which of several monitors halted the run, 0-d.
     """
     code, loss, steps, sharpness, limit = (float(part) for part in parts[:5])
     n = int(steps)
-    losses, rates, norms = ([float(x) for x in part[:n]] for part in parts[5:])
+    losses, rates, norms = ([float(x) for x in part[:n]] for part in parts[5:8])
+    step, place = map(int, parts[8:]) if parts[8:] else (n, -1)
+    monitor = "the monitor" if place < 0 else f"monitor[{place}]"
     rate = f"learning rate {rates[-1]:.3g}" if rates else "learning rate"
+    if step < n - (code == 4):
+        return _restored(int(code), n, losses, loss, step, monitor, _cause(sharpness, limit, rate))
     match int(code):
-        case -1:
+        case -1 | 10:
             return (
                 f"the run was interrupted after {n} steps, at a loss of {loss:.4g}. The same call with checkpoint= "
                 "takes it up to the bit; these params begin the optimiser and its schedule anew."
@@ -53,16 +58,35 @@ def advised(parts: list[Any]) -> str:
         case 8:
             return f"the callback ended the run after {n} steps, at a loss of {loss:.4g}."
         case 7:
-            return _stalled(losses, loss, rates)
+            return _stalled(losses, loss, rates, monitor)
         case 3:
-            begin, cause = _halted(n, losses, loss, rate)
+            begin, cause = _halted(n, losses, loss, rate, monitor)
             return f"{begin} {cause or _cause(sharpness, limit, rate)}"
     return _blown_up(int(code), n, losses, loss, _cause(sharpness, limit, rate))
 
 
-def _stalled(losses: list[float], loss: float, rates: list[float]) -> str:
+def _restored(
+    code: int, n: int, losses: list[float], loss: float, step: int, monitor: str, cause: str
+) -> str:
+    ended = {
+        0: f"all {n} steps were taken",
+        1: f"the gradient's norm is below the tolerance after {n} steps",
+        3: f"{monitor} halted the run after {n} steps",
+        4: f"step {n} gave a loss or parameters that are not finite",
+        5: f"after {n} steps the gradient is not finite",
+        7: f"{monitor} halted the run after {n} steps",
+        8: f"the callback ended the run after {n} steps",
+        10: f"the run was interrupted after {n} steps",
+    }.get(code, f"the loss went up to {losses[-1]:.4g} in {n} steps; each of the last ones raised it")
+    best = f"{ended}. params are the best seen, of step {step}, with a loss of {loss:.4g} on all data."
+    if code == 9:
+        return f"{best} The gradient that was handed over points uphill: change its sign, and see check_gradient."
+    return f"{best} {cause}" if code in (2, 4) else best
+
+
+def _stalled(losses: list[float], loss: float, rates: list[float], monitor: str) -> str:
     least = min([*losses, loss])
-    begin = f"the monitor halted the run after {len(losses)} steps: no loss has beaten {least:.4g} for its patience."
+    begin = f"{monitor} halted the run after {len(losses)} steps: no loss has beaten {least:.4g} for its patience."
     if losses and loss > losses[0]:
         return (
             f"{begin} At these params it is {loss:.4g}, more than at the start, {losses[0]:.4g}: begin again with a "
@@ -76,9 +100,9 @@ def _stalled(losses: list[float], loss: float, rates: list[float]) -> str:
     return f"{begin} Lower {lower} to go on from here, or raise the monitor's patience."
 
 
-def _halted(n: int, losses: list[float], loss: float, rate: str) -> tuple[str, str]:
+def _halted(n: int, losses: list[float], loss: float, rate: str, monitor: str) -> tuple[str, str]:
     start = losses[0] if losses else loss
-    begin = f"the monitor halted the run after {n} steps: the loss had gone from {start:.4g} to {loss:.4g}."
+    begin = f"{monitor} halted the run after {n} steps: the loss had gone from {start:.4g} to {loss:.4g}."
     if not loss > min([*losses, loss]):
         return begin, "That is the least it had been: see what the monitor's own rule looks at."
     if loss < start:

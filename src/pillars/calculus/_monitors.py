@@ -267,6 +267,8 @@ class EarlyStopping(Monitor):
     ----------
     patience : how many losses in a row may fail to beat the best one, 1 or more: at that many it halts.
     min_delta : a loss beats the best one if it is lower by more than this; at least 0, in the loss's units.
+    restore_best : the parameters that :func:`gradient_descent` returns are those of the least loss it has seen, however
+        it ended, and ``params_step`` says after how many steps; not the last ones. See the notes.
 
     Notes
     -----
@@ -274,6 +276,11 @@ class EarlyStopping(Monitor):
     `min_delta` in `patience` losses counts as none. Give it losses that mean something: those of a validation set by
     hand, ``state = monitor.update(loss, state)``, as in a callback of :func:`gradient_descent`, which is shown the
     parameters and ends the run by returning True; as its ``monitor=`` it sees the loss of every step.
+
+    With `restore_best` a descent holds one more set of parameters, and computes one more loss at its end: the best ones
+    come back unless the last ones have a loss as low on all data. The least loss counts, `min_delta` or not. With
+    batches it is that of a batch: a lucky one may be the least, and of its parameters and the last ones those come back
+    that are better on all data. By hand, keep the parameters at which the loss was below ``state.best``.
 
     References
     ----------
@@ -291,10 +298,15 @@ class EarlyStopping(Monitor):
 
     patience: int
     min_delta: float = 0.0
+    restore_best: bool = False
 
     def __post_init__(self) -> None:
         count("EarlyStopping", "patience", self.patience, 1)
         within("EarlyStopping", "min_delta", self.min_delta, 0.0)
+        if not isinstance(self.restore_best, bool):
+            raise DTypeError(
+                f"EarlyStopping: restore_best is {shown(self.restore_best)}, expected True or False."
+            )
 
     def _fresh(self, make: Callable[[Any], Any]) -> Any:
         return StoppingState(make(math.inf), make(0), make(False))

@@ -7,99 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from pillars._errors import DTypeError, ShapeError, shown
-from pillars.backends import (
-    Backend,
-    backend,
-    dtype_kind,
-    dtype_name,
-    tree_flatten,
-    tree_leaves,
-    tree_unflatten,
-)
-from pillars.calculus._norms import norm_of_leaves, wide
+from pillars.backends import dtype_name
 from pillars.calculus._numbers import rate, within
-from pillars.calculus._parameters import check_leaves, matching_leaves, number_on, rate_dtype
 from pillars.calculus._steps import Adam, AdamW, Sgd, Step
+from pillars.calculus._update import Init, Update
 
-__all__ = ["Optimizer", "Update", "adam", "adamw", "refuse_rate", "scheduled", "sgd"]
+__all__ = ["Optimizer", "adam", "adamw", "sgd"]
 
-
-@dataclass(frozen=True)
-class Init:
-    """params -> the first state."""
-
-    rule: Any
-    learning_rate: Any
-    schedule: Callable[[Any], Any] | None
-
-    def __call__(self, params: Any) -> Any:
-        leaves, treedef = tree_flatten(params)
-        check_leaves("Optimizer.init", params)
-        home = backend(leaves[0])
-        xp = home.xp
-        dtype, device = rate_dtype(xp, leaves), home.device_beside(leaves[0])
-        step = home.asarray(0, dtype=xp.int32, device=device)
-        rate = self.learning_rate
-        if self.schedule is not None:
-            rate = scheduled(self.rule, self.schedule, step)
-            refuse_rate(self.rule, rate, home)
-        zeros = [
-            tree_unflatten(treedef, [xp.zeros_like(wide(xp, p)) for p in leaves])
-            for _ in range(self.rule.slots)
-        ]
-        slots = (*zeros, None)[: len(self.rule.state._fields) - 2]
-        return self.rule.state(step, number_on(home, rate, dtype, device), *slots)
-
-
-@dataclass(frozen=True)
-class Update:
-    """(grads, state, params) -> Step."""
-
-    rule: Any
-    schedule: Callable[[Any], Any] | None
-
-    def __call__(self, grads: Any, state: Any, params: Any) -> Step:
-        home = backend(tree_leaves(params)[0])
-        with home.quiet():
-            return self._stepped(home, grads, state, params)
-
-    def _stepped(self, home: Backend, grads: Any, state: Any, params: Any) -> Step:
-        leaves, treedef = tree_flatten(params)
-        xp = home.xp
-        refuse_another_state(self.rule, state, leaves, treedef)
-        grad_leaves = matching_leaves("Optimizer.update: grads", grads, params, home)
-        rate = state.learning_rate
-        if self.schedule is not None:
-            refuse_rate(self.rule, rate, home)
-        step = state.step + 1
-        scalars = self.rule.scalars(xp.astype(step, rate.dtype), rate, xp.expm1)
-        slots = [tree_leaves(tree) for tree in state[2 : 2 + self.rule.slots]]
-        moved, kept = [], []
-        for p, g, *mine in zip(leaves, grad_leaves, *slots, strict=True):
-            p_wide, g_wide = wide(xp, p), wide(xp, g)
-            fitted = tuple(_fit(xp, s, p_wide.dtype) for s in scalars)
-            after, mine_after = self.rule.leaf(xp, p_wide, g_wide, tuple(mine), fitted)
-            moved.append(home.as_arrays(xp.astype(after, p.dtype, copy=False)))
-            kept.append([home.as_arrays(s) for s in mine_after])
-        trees = [tree_unflatten(treedef, [mine[i] for mine in kept]) for i in range(self.rule.slots)]
-        following = rate
-        if self.schedule is not None:
-            following = scheduled(self.rule, self.schedule, step)
-            following = number_on(home, following, rate.dtype, home.device_beside(rate))
-        old = norm_of_leaves(xp, leaves, rate.dtype)
-        change = norm_of_leaves(
-            xp, [wide(xp, b) - wide(xp, a) for a, b in zip(leaves, moved, strict=True)], rate.dtype
-        )
-        ratio = xp.where(
-            old > 0, change / xp.where(old > 0, old, xp.ones_like(old)), xp.full_like(old, xp.inf)
-        )
-        grad_norm = norm_of_leaves(xp, grad_leaves, rate.dtype)
-        after_state = (home.as_arrays(step), following, *trees, None)[: len(state)]
-        return Step(
-            tree_unflatten(treedef, moved),
-            self.rule.state(*after_state),
-            *(home.as_arrays(x) for x in (grad_norm, rate, ratio)),
-        )
+_MOMENTS = ("float16", "bfloat16", "float32", "float64")
 
 
 @dataclass(frozen=True)
@@ -177,7 +92,15 @@ def sgd(
     )
 
 
-def adam(learning_rate: Any, *, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8) -> Optimizer:
+def adam(
+    learning_rate: Any,
+    *,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    epsilon: float = 1e-8,
+    amsgrad: bool = False,
+    moment_dtype: Any = None,
+) -> Optimizer:
     r"""Adam: a step per parameter, scaled by running means of the gradient and of its square.
 
     m ← β₁m + (1 − β₁)g, v ← β₂v + (1 − β₂)g², and p ← p − η·m̂/(√v̂ + ε) with m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 − β₂ᵗ).
@@ -187,15 +110,20 @@ def adam(learning_rate: Any, *, beta1: float = 0.9, beta2: float = 0.999, epsilo
     learning_rate : η above 0, which may be traced; or a schedule, step -> rate of at least 0.
     beta1, beta2 : in [0, 1).
     epsilon : >= 0, outside the root. With 0 a gradient that has always been 0 gives NaN.
+    amsgrad : divide by the root of the largest v so far, entry by entry, in the place of v: steps never grow because
+        the gradient has become small. One array more like the parameters.
+    moment_dtype : "float16", "bfloat16", "float32" or "float64": what m is kept in between two steps. None: the
+        parameters' dtype, float32 for half precision.
 
     Returns
     -------
-    Optimizer(init, update); the state is ``AdamState(step, learning_rate, first_moment, second_moment)``.
+    Optimizer(init, update); the state is ``AdamState(step, learning_rate, first_moment, second_moment,
+    largest_second_moment)``, the last one None without amsgrad.
 
     Raises
     ------
     ShapeError : a value outside its range, or NaN; a schedule's rate too, where it is known, and its shape always.
-    DTypeError : no number.
+    DTypeError : no number, no such dtype, or one that the parameters' library does not have.
 
     Notes
     -----
@@ -220,6 +148,7 @@ def adam(learning_rate: Any, *, beta1: float = 0.9, beta2: float = 0.999, epsilo
         within("adam", "beta1", beta1, 0.0, 1.0),
         within("adam", "beta2", beta2, 0.0, 1.0),
         within("adam", "epsilon", epsilon, 0.0),
+        **_moments("adam", amsgrad, moment_dtype),
     )
     return _optimizer("adam", learning_rate, rule)
 
@@ -231,6 +160,8 @@ def adamw(
     beta2: float = 0.999,
     epsilon: float = 1e-8,
     weight_decay: float = 0.01,
+    amsgrad: bool = False,
+    moment_dtype: Any = None,
 ) -> Optimizer:
     r"""Adam with decoupled weight decay: every step also shrinks the parameters, whatever their gradients.
 
@@ -242,10 +173,11 @@ def adamw(
     beta1, beta2 : in [0, 1).
     epsilon : >= 0, outside the root. With 0 a gradient that has always been 0 gives NaN.
     weight_decay : λ >= 0. All leaves decay, biases too. The default is torch's; optax's is 1e-4.
+    amsgrad, moment_dtype : as in :func:`adam`.
 
     Returns
     -------
-    Optimizer(init, update); the state is ``AdamState(step, learning_rate, first_moment, second_moment)``.
+    Optimizer(init, update); the state is that of :func:`adam`.
 
     Raises
     ------
@@ -275,61 +207,25 @@ def adamw(
         within("adamw", "beta2", beta2, 0.0, 1.0),
         within("adamw", "epsilon", epsilon, 0.0),
         within("adamw", "weight_decay", weight_decay, 0.0),
+        **_moments("adamw", amsgrad, moment_dtype),
     )
     return _optimizer("adamw", learning_rate, rule)
 
 
-def scheduled(rule: Any, schedule: Callable[[Any], Any], step: Any) -> Any:
-    """A schedule's rate, made sure to be one real number; its value is looked at only where it is used."""
-    where, rate = f"{_name(rule)}: learning_rate, a schedule, returned", schedule(step)
-    if not hasattr(rate, "shape"):
-        if isinstance(rate, bool) or not hasattr(rate, "__float__"):
-            raise DTypeError(f"{where} {rate!r}, expected a number.")
-    elif rate.shape != ():
-        raise ShapeError(
-            f"{where} shape {tuple(rate.shape)}, expected one number, (). Index it, or take the mean."
-        )
-    elif dtype_kind(rate.dtype) not in ("float", "half", "integer"):
-        raise DTypeError(f"{where} dtype {dtype_name(rate.dtype)}, expected a real number.")
-    return rate
-
-
-def refuse_another_state(rule: Any, state: Any, leaves: list[Any], treedef: Any) -> None:
-    """Refuse a state that this rule's init has not made of such parameters."""
-    if not isinstance(state, rule.state):
+def _moments(where: str, amsgrad: Any, moment_dtype: Any) -> dict[str, Any]:
+    if not isinstance(amsgrad, bool):
+        raise DTypeError(f"{where}: amsgrad is {shown(amsgrad)}, expected True or False.")
+    name = moment_dtype
+    if isinstance(moment_dtype, type) or hasattr(moment_dtype, "name"):
+        name = dtype_name(moment_dtype)
+    if not (name is None or (isinstance(name, str) and name in _MOMENTS)):
         raise DTypeError(
-            f"{_name(rule)}: state is a {type(state).__name__}, expected the {rule.state.__name__} that init of this "
-            "optimiser, or its last update, has returned."
+            f"{where}: moment_dtype is {shown(moment_dtype)}, expected one of {', '.join(_MOMENTS)}."
         )
-    for tree in state[2 : 2 + rule.slots]:
-        found, structure = tree_flatten(tree)
-        if structure != treedef or any(s.shape != p.shape for s, p in zip(found, leaves, strict=True)):
-            raise ShapeError(
-                f"{_name(rule)}: state has arrays of shapes {[tuple(s.shape) for s in found]!r:.80}, expected those of "
-                f"the parameters, {[tuple(p.shape) for p in leaves]!r:.80}: it is of other parameters. Call init anew."
-            )
-
-
-def refuse_rate(rule: Any, rate: Any, home: Backend) -> None:
-    """Refuse a schedule's rate that is negative or NaN; 0 is what many end with. What is traced has no value."""
-    if home.is_tracer(type(rate)):
-        return
-    number = float(rate)
-    if not number >= 0:
-        raise ShapeError(
-            f"{_name(rule)}: learning_rate, a schedule, returned {number:g}, expected a number of at least 0."
-        )
-
-
-def _name(rule: Any) -> str:
-    return type(rule).__name__.lower()
+    return {"amsgrad": amsgrad, "moment_dtype": name}
 
 
 def _optimizer(name: str, learning_rate: Any, rule: Any) -> Optimizer:
     if callable(learning_rate):
         return Optimizer(Init(rule, None, learning_rate), Update(rule, learning_rate))
     return Optimizer(Init(rule, rate(name, learning_rate), None), Update(rule, None))
-
-
-def _fit(xp: Any, scalar: Any, dtype: Any) -> Any:
-    return scalar if isinstance(scalar, float) or scalar.dtype == dtype else xp.astype(scalar, dtype)

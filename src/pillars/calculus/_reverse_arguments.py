@@ -12,6 +12,7 @@ from pillars.backends import (
     common_dtype,
     dtype_kind,
     dtype_name,
+    is_node,
     tree_flatten,
     tree_leaves,
     tree_map,
@@ -183,7 +184,7 @@ def outside(trace: Trace, argument: Any, lent: list[Any]) -> Any:
 
     if backend_of_type(type(argument)) is space.root:
         return guard(argument)
-    return tree_map(guard, argument) if isinstance(argument, (dict, list, tuple)) else argument
+    return tree_map(guard, argument) if is_node(argument) else argument
 
 
 # -------------------------------------------------------------------------------------------------- what comes out

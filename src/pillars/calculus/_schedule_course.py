@@ -8,7 +8,7 @@ from typing import Any
 
 from pillars._errors import PillarsError
 from pillars.backends import Backend, backend
-from pillars.calculus._optimizers import refuse_rate, scheduled
+from pillars.calculus._update import refuse_rate, scheduled
 
 __all__ = ["Course"]
 

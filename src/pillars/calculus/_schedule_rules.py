@@ -11,7 +11,7 @@ from pillars._errors import DTypeError, shown
 from pillars.backends import backend, dtype_kind, dtype_name
 from pillars.calculus._scalars import scalars
 
-__all__ = ["Constant", "Cosine", "Exponential", "Schedule", "Steps", "Warmup"]
+__all__ = ["Constant", "Cosine", "Delayed", "Exponential", "Schedule", "Steps", "Warmup", "passed_of"]
 
 _HALF_TURN = math.pi / 2
 
@@ -24,6 +24,8 @@ class Schedule:
         if isinstance(step, bool) or not (hasattr(step, "shape") or hasattr(step, "__float__")):
             raise DTypeError(f"schedule: step is {shown(step)}, expected a count of steps.")
         if not hasattr(step, "shape"):
+            if isinstance(step, float) and math.isnan(step):
+                raise DTypeError("schedule: step is nan, expected a count of steps.")
             return self.rate(scalars, float, step)
         host = backend("numpy")
         if host.is_scalar(step):
@@ -35,18 +37,25 @@ class Schedule:
                 f"schedule: step has dtype {dtype_name(step.dtype)}, expected integers: a count of steps."
             )
 
+        if dtype_name(step.dtype) in ("int8", "int16", "uint8", "uint16"):
+            # the schedule's own counts need not fit these
+            step = home.xp.astype(step, home.xp.int32)
+
         def real(x: Any) -> Any:
             return x if dtype_kind(x.dtype) == "float" else home.xp.astype(x, home.default_float)
 
         with home.quiet():
-            return home.as_arrays(self.rate(home.xp, real, step))
+            found = self.rate(home.xp, real, step)
+            if kind == "float":
+                found = home.xp.where(home.xp.isnan(step), home.xp.full_like(step, math.nan), found)
+            return home.as_arrays(found)
 
     def rate(self, xp: Any, real: Callable[[Any], Any], step: Any) -> Any:
         """The formula; `real` makes a count floating, which is done late, so that large counts stay exact."""
         raise TypeError(f"{type(self).__name__} has no formula")
 
 
-def _passed(xp: Any, step: Any, first: int, steps: int) -> Any:
+def passed_of(xp: Any, step: Any, first: int, steps: int) -> Any:
     """How many of the `steps` steps from `first` on lie behind; counts may be unsigned."""
     return xp.minimum(xp.maximum(step, first) - first, steps)
 
@@ -77,7 +86,7 @@ class Warmup(Schedule):
 
     def rate(self, xp: Any, real: Callable[[Any], Any], step: Any) -> Any:
         """From the start to the peak."""
-        return _between(xp, real, self.start, self.peak, _passed(xp, step, 0, self.steps), self.steps)
+        return _between(xp, real, self.start, self.peak, passed_of(xp, step, 0, self.steps), self.steps)
 
 
 @dataclass(frozen=True)
@@ -93,13 +102,13 @@ class Cosine(Schedule):
     def rate(self, xp: Any, real: Callable[[Any], Any], step: Any) -> Any:
         """(1 + cos(π·x))/2 is sin²(π/2·(1 − x)), whose digits do not cancel near x = 1."""
         decay = self.steps - self.warmup_steps
-        passed = _passed(xp, step, self.warmup_steps, decay)
+        passed = passed_of(xp, step, self.warmup_steps, decay)
         share = xp.sin(_HALF_TURN * (real(decay - passed) / decay)) ** 2
         down = xp.where(passed <= 0, self.peak, self.final + (self.peak - self.final) * share)
         if not self.warmup_steps:
             return down
         up = _between(
-            xp, real, self.start, self.peak, _passed(xp, step, 0, self.warmup_steps), self.warmup_steps
+            xp, real, self.start, self.peak, passed_of(xp, step, 0, self.warmup_steps), self.warmup_steps
         )
         return xp.where(step < self.warmup_steps, up, down)
 
@@ -132,3 +141,15 @@ class Steps(Schedule):
     def rate(self, xp: Any, real: Callable[[Any], Any], step: Any) -> Any:
         """One factor for every place that is reached."""
         return self.peak * self.factor ** sum(real(step >= place) for place in self.places)
+
+
+@dataclass(frozen=True)
+class Delayed(Schedule):
+    """Another schedule that begins later, and waits at its first rate."""
+
+    after: Schedule
+    delay: int
+
+    def rate(self, xp: Any, real: Callable[[Any], Any], step: Any) -> Any:
+        """The other's, with the count begun at the delay."""
+        return self.after.rate(xp, real, xp.maximum(step, self.delay) - self.delay)

@@ -8,9 +8,18 @@ from typing import Any
 
 from pillars._errors import DTypeError, ShapeError, shown
 from pillars.calculus._numbers import count, rate, within
-from pillars.calculus._schedule_rules import Constant, Cosine, Exponential, Schedule, Steps, Warmup
+from pillars.calculus._schedule_rules import Constant, Cosine, Delayed, Exponential, Schedule, Steps, Warmup
 
-__all__ = ["constant", "cosine_decay", "exponential_decay", "linear_warmup", "step_decay", "warmup_cosine"]
+__all__ = [
+    "below",
+    "constant",
+    "cosine_decay",
+    "delayed",
+    "exponential_decay",
+    "linear_warmup",
+    "step_decay",
+    "warmup_cosine",
+]
 
 
 def constant(learning_rate: Any) -> Schedule:
@@ -56,7 +65,9 @@ def linear_warmup(peak: Any, steps: int, *, start: float = 1e-7) -> Schedule:
     -------
     schedule: a function of the count of steps before, 0 at the first: an int gives a float, an integer array an array
         of rates in its library's default float. It compiles, compares and hashes by its numbers, and is what
-        :func:`~pillars.calculus.sgd`, ``adam`` and ``adamw`` take as a learning rate. Steps below 0 count as 0.
+        :func:`~pillars.calculus.sgd`, ``adam`` and ``adamw`` take as a learning rate. Steps below 0 count as 0, a
+        fraction lies between its neighbours, and NaN has no rate: an error, in an array NaN. Counts are compared and
+        subtracted as integers, so that large ones are exact in float32 too.
 
     Raises
     ------
@@ -82,10 +93,10 @@ def linear_warmup(peak: Any, steps: int, *, start: float = 1e-7) -> Schedule:
     """
     peak = rate("linear_warmup", peak, "peak")
     steps = count("linear_warmup", "steps", steps, 1)
-    return Warmup(peak, steps, _below("linear_warmup", "start", start, peak, "A warm-up rises"))
+    return Warmup(peak, steps, below("linear_warmup", "start", start, peak, "A warm-up rises"))
 
 
-def cosine_decay(peak: Any, steps: int, *, final: float = 0.0) -> Schedule:
+def cosine_decay(peak: Any, steps: int, *, final: float = 0.0, delay: int = 0) -> Schedule:
     """From `peak` to `final` along half a cosine, and `final` from then on.
 
     final + (peak − final)·(1 + cos(π·min(t/steps, 1)))/2 at step t.
@@ -95,6 +106,7 @@ def cosine_decay(peak: Any, steps: int, *, final: float = 0.0) -> Schedule:
     peak : the rate of step 0, above 0; may be traced.
     steps : steps until `final`, 1 or more.
     final : a rate from 0 to `peak`, not a share of it (optax's ``alpha`` is ``final / peak``).
+    delay : steps at `peak` before the decay begins, 0 or more; `steps` are counted from there.
 
     Returns
     -------
@@ -121,7 +133,8 @@ def cosine_decay(peak: Any, steps: int, *, final: float = 0.0) -> Schedule:
     """
     peak = rate("cosine_decay", peak, "peak")
     steps = count("cosine_decay", "steps", steps, 1)
-    return Cosine(peak, 0, 0.0, steps, _below("cosine_decay", "final", final, peak, "A decay falls"))
+    decay = Cosine(peak, 0, 0.0, steps, below("cosine_decay", "final", final, peak, "A decay falls"))
+    return delayed("cosine_decay", decay, delay)
 
 
 def warmup_cosine(
@@ -172,14 +185,14 @@ def warmup_cosine(
     return Cosine(
         peak,
         first,
-        _below(where, "start", start, peak, "A warm-up rises"),
+        below(where, "start", start, peak, "A warm-up rises"),
         steps,
-        _below(where, "final", final, peak, "A decay falls"),
+        below(where, "final", final, peak, "A decay falls"),
     )
 
 
 def exponential_decay(
-    peak: Any, steps: int, *, factor: float, staircase: bool = False, final: float = 0.0
+    peak: Any, steps: int, *, factor: float, staircase: bool = False, final: float = 0.0, delay: int = 0
 ) -> Schedule:
     """Times `factor` in every `steps` steps, smoothly.
 
@@ -192,6 +205,7 @@ def exponential_decay(
     factor : above 0 and at most 1.
     staircase : fall in steps, as :func:`step_decay`.
     final : no rate is below it; from 0 to `peak`.
+    delay : steps at `peak` before the decay begins, 0 or more (optax's ``transition_begin``).
 
     Returns
     -------
@@ -216,13 +230,14 @@ def exponential_decay(
     peak = rate(where, peak, "peak")
     if not isinstance(staircase, bool):
         raise DTypeError(f"{where}: staircase is {shown(staircase)}, expected True or False.")
-    return Exponential(
+    decay = Exponential(
         peak,
         count(where, "steps", steps, 1),
         within(where, "factor", factor, 0.0, 1.0, above=True, to=True),
         staircase,
-        _below(where, "final", final, peak, "A decay falls"),
+        below(where, "final", final, peak, "A decay falls"),
     )
+    return delayed(where, decay, delay)
 
 
 def step_decay(peak: Any, steps: int | Sequence[int], *, factor: float = 0.1) -> Schedule:
@@ -232,7 +247,8 @@ def step_decay(peak: Any, steps: int | Sequence[int], *, factor: float = 0.1) ->
     ----------
     peak : the rate of step 0, above 0; may be traced.
     steps : an integer: every so many (torch's ``StepLR``); or a rising sequence of the steps from which on the rate is
-        lower (torch's ``MultiStepLR``, optax's ``piecewise_constant_schedule``). 1 or more.
+        lower (torch's ``MultiStepLR``, optax's ``piecewise_constant_schedule``). 1 or more. For rates of any kind
+        see :func:`piecewise`.
     factor : above 0 and at most 1.
 
     Returns
@@ -270,7 +286,13 @@ def step_decay(peak: Any, steps: int | Sequence[int], *, factor: float = 0.1) ->
     return Steps(peak, places, factor)
 
 
-def _below(where: str, what: str, value: Any, peak: Any, why: str) -> float:
+def delayed(where: str, decay: Schedule, delay: Any) -> Schedule:
+    """A decay that begins after so many steps."""
+    number = count(where, "delay", delay, 0)
+    return Delayed(decay, number) if number else decay
+
+
+def below(where: str, what: str, value: Any, peak: Any, why: str) -> float:
     """A rate of at least 0 that is not above the peak, where that is known."""
     number = within(where, what, value, 0.0)
     if isinstance(peak, float) and number > peak:

@@ -221,9 +221,9 @@ def _stepped(given: Subject, optimizer: Optimizer, params: Any, state: Any) -> A
     return update(gradient, state, params)
 
 
-def _moments(state: Any) -> Any:
-    """The second moments in a state, or in that of the optimiser inside."""
-    return getattr(state, "inner", state).second_moment
+def _adaptive(state: Any) -> Any:
+    """The state that holds the moments: itself, or that of the optimiser inside."""
+    return getattr(state, "inner", state)
 
 
 def _rehearsed(given: Subject, optimizer: Optimizer, rng: Any) -> float:
@@ -239,7 +239,9 @@ def _rehearsed(given: Subject, optimizer: Optimizer, rng: Any) -> float:
         loss = float(given.value(params))
         if not math.isfinite(loss) or loss > _BEYOND * max(abs(first), 1e-300):
             return 0.0
-        scale = rule.scale(given.home.xp, _moments(state), step) if rule.preconditioned else None
+        scale = (
+            rule.scale(given.home.xp, rule.divisor(_adaptive(state)), step) if rule.preconditioned else None
+        )
         pairs = top(given, scale, params=params, rng=rng, tolerance=1e-2)
         limit = rule.stable(float(pairs.eigenvalues[-1]))[0]
         if math.isnan(limit):
@@ -268,7 +270,7 @@ def _limit(where: str, given: Subject, optimizer: Optimizer, rng: Any) -> tuple[
     scale = None
     if rule.preconditioned:
         after = _stepped(given, optimizer, given.params, optimizer.init(given.params))
-        scale = rule.scale(xp, _moments(after.state), 1)
+        scale = rule.scale(xp, rule.divisor(_adaptive(after.state)), 1)
     pairs = top(given, scale, rng=rng)
     sharp = Sharpness(float(pairs.eigenvalues[-1]), float(pairs.residuals[-1]))
     limit, low, formula = rule.stable(sharp.value)

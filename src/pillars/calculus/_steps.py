@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from pillars.backends import tree_leaves, tree_map
@@ -44,12 +44,18 @@ class SgdState(NamedTuple):
 
 
 class AdamState(NamedTuple):
-    """Steps taken, the rate of the next one, and the running means of the gradient and of its square."""
+    """Steps taken, the rate of the next one, and the running means of the gradient and of its square.
+
+    Attributes
+    ----------
+    largest_second_moment : with ``amsgrad`` the largest second moment so far, entry by entry; else None.
+    """
 
     step: Any
     learning_rate: Any
     first_moment: Any
     second_moment: Any
+    largest_second_moment: Any = None
 
 
 class Rule(Protocol):
@@ -172,9 +178,15 @@ class Adam:
     beta1: float
     beta2: float
     epsilon: float
+    amsgrad: bool = field(default=False, kw_only=True)
+    moment_dtype: str | None = field(default=None, kw_only=True)
     state: ClassVar[type[Any]] = AdamState
     preconditioned: ClassVar[bool] = True
-    slots: ClassVar[int] = 2
+
+    @property
+    def slots(self) -> int:
+        """Two moments, and with amsgrad the largest of the second."""
+        return 3 if self.amsgrad else 2
 
     def scalars(self, step: Any, rate: Any, expm1: Callable[[Any], Any]) -> tuple[Any, ...]:
         """The rate and the two bias corrections 1 − βᵗ, by expm1: in float32 the plain form loses three digits."""
@@ -183,19 +195,19 @@ class Adam:
     def leaf(
         self, xp: Any, p: Any, g: Any, slots: tuple[Any, ...], scalars: tuple[Any, ...]
     ) -> tuple[Any, tuple[Any, ...]]:
-        """m ← β₁m + (1 − β₁)g; v ← β₂v + (1 − β₂)g²; p ← p − η·m̂/(√v̂ + ε)."""
+        """m ← β₁m + (1 − β₁)g; v ← β₂v + (1 − β₂)g²; p ← p − η·m̂/(√v̂ + ε), v the largest so far with amsgrad."""
         rate, correction1, correction2 = scalars
         first = self.beta1 * slots[0] + (1 - self.beta1) * g
         second = self.beta2 * slots[1] + (1 - self.beta2) * (g * g)
-        return p - rate * (first / correction1) / (xp.sqrt(second / correction2) + self.epsilon), (
-            first,
-            second,
-        )
+        kept: tuple[Any, ...] = (first, second)
+        if self.amsgrad:
+            kept = (first, second, xp.maximum(slots[2], second))
+        return p - rate * (first / correction1) / (xp.sqrt(kept[-1] / correction2) + self.epsilon), kept
 
     @property
     def scales(self) -> tuple[float, ...]:
         """In place the sums are kept without their factors: m/(1 − β₁) and v/(1 − β₂)."""
-        return 1 / (1 - self.beta1), 1 / (1 - self.beta2)
+        return (1 / (1 - self.beta1), *[1 / (1 - self.beta2)] * (self.slots - 1))
 
     def numbers(self, step: int, rate: float) -> tuple[float, ...]:
         """β₁, β₂, and what the factors and the bias corrections come to for the rate and for ε."""
@@ -206,15 +218,21 @@ class Adam:
     def write(self, xp: Any, p: Any, g: Any, slots: Any, numbers: Any, scratch: Any, out: Any) -> None:
         """:meth:`leaf` into `out` and the slots themselves; `p` and `g` stay."""
         multiply, add = xp.multiply, xp.add
-        (beta1, beta2, pace, floor), (first, second), (a, _) = numbers, slots, scratch
+        (beta1, beta2, pace, floor), (first, second, *largest), (a, _) = numbers, slots, scratch
         add(multiply(first, beta1, first), g, first)
         add(multiply(second, beta2, second), multiply(g, g, a), second)
+        if largest:
+            second = xp.maximum(largest[0], second, out=largest[0])
         add(xp.sqrt(second, a), floor, a)
         xp.subtract(p, multiply(xp.divide(first, a, a), pace, a), out)
 
     def implied(self, growth: Any, rate: Any) -> None:
         """The preconditioner changes along the way: the growth alone tells no curvature."""
         return
+
+    def divisor(self, state: Any) -> Any:
+        """The second moment that steps are divided by the root of."""
+        return state.largest_second_moment if self.amsgrad else state.second_moment
 
     def scale(self, xp: Any, second: Any, step: int) -> Any:
         """P^(−1/2), P = √v̂ + ε, of the second moment after so many steps; next to nothing counts as a thousandth."""

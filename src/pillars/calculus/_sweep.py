@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from pillars._errors import DTypeError, ShapeError
 from pillars.backends import backend, procedure, refuse_traced, tree_leaves
 from pillars.calculus._descent import gradient_descent
+from pillars.calculus._descent_interrupt import passed_on
 from pillars.calculus._numbers import within
 from pillars.calculus._optimizers import Optimizer, sgd
 from pillars.calculus._steps import Sgd
@@ -202,8 +203,10 @@ def learning_rate_sweep(
         rng = as_key(rng, like=next((x for x in tree_leaves((params, data)) if hasattr(x, "shape")), None))
     rows = []
     for rate in asked:
-        found = gradient_descent(
-            loss, params, *data, optimizer=optimizer(rate), steps=steps, batch_size=batch_size, rng=rng
+        found = passed_on(
+            gradient_descent(
+                loss, params, *data, optimizer=optimizer(rate), steps=steps, batch_size=batch_size, rng=rng
+            )
         )
         rows.append(SweepRow(rate, float(found.loss), str(found.status)))
     return tuple(rows)

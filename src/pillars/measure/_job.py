@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from pillars._errors import one_line
 from pillars.backends import backend, dtype_name, namespace
 from pillars.calculus import gradient_descent, sgd
+from pillars.calculus._descent_interrupt import passed_on
 from pillars.layers import linear
 from pillars.measure._interval import wilson_interval
 from pillars.measure._precision import product_unit
@@ -211,7 +212,9 @@ def _descent(problem: Problem, name: str, gradient: str, steps: int, dtype: str)
     params, *arrays = _arrays(problem, name, dtype)
     optimizer, rule, home = sgd(1 / problem.smoothness), GRADIENTS[gradient], backend(name)
     return Candidate(
-        lambda: gradient_descent(loss, params, *arrays, optimizer=optimizer, steps=steps, gradient=rule),
+        lambda: passed_on(
+            gradient_descent(loss, params, *arrays, optimizer=optimizer, steps=steps, gradient=rule)
+        ),
         lambda found: home.synchronize(found.params["weight"]),
     )
 

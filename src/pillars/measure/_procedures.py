@@ -8,6 +8,7 @@ from typing import Any
 
 from pillars.backends import Cost, backend, count_flops, records
 from pillars.calculus import gradient_descent, sgd
+from pillars.calculus._descent_interrupt import passed_on
 from pillars.layers import linear
 from pillars.linalg import eigh, pca
 from pillars.measure._inputs import Inputs, Lengths, Source, by
@@ -67,7 +68,7 @@ def _descent(source: Source, lengths: Lengths) -> Inputs:
         zeros = [home.asarray(xp.zeros(shape, dtype=x.dtype)) for shape in ((d, CLASSES), (CLASSES,))]
         params = dict(zip(("weight", "bias"), zeros, strict=True))
         data = (x, labels, targets)
-        found = gradient_descent(loss, params, *data, optimizer=sgd(rate), steps=STEPS)
+        found = passed_on(gradient_descent(loss, params, *data, optimizer=sgd(rate), steps=STEPS))
         parts = [found.params["weight"], found.params["bias"][None, :]]
         return home.xp.concat(parts, axis=0)  # their errors are relative to the larger of the two
 

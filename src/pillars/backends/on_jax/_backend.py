@@ -21,6 +21,7 @@ from pillars.backends._run import narrow, one_device
 from pillars.backends._scaling import binary_scale_by_comparison
 from pillars.backends.on_jax._derivatives import with_rules
 from pillars.backends.on_jax._explained import explained, explaining
+from pillars.backends.on_jax._nodes import opened, opening, sealed
 from pillars.backends.on_jax._reading import run_told
 from pillars.backends.on_jax.linear import held
 
@@ -173,26 +174,26 @@ class JaxBackend(Backend):
         return held(tree)
 
     def jit(self, f: Callable[..., Any]) -> Callable[..., Any]:
-        return cast("Callable[..., Any]", jax.jit(f))
+        return _Through(jax.jit(opening(f)))
 
     def grad(self, f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callable[..., Any]:
-        return cast("Callable[..., Any]", jax.grad(explained(f), argnums))
+        return _Through(jax.grad(explained(opening(f)), argnums))
 
     def value_and_grad(
         self, f: Callable[..., Any], argnums: int | tuple[int, ...] = 0, *, has_aux: bool = False
     ) -> Callable[..., Any]:
-        return cast("Callable[..., Any]", jax.value_and_grad(explained(f), argnums, has_aux))
+        return _Through(jax.value_and_grad(explained(opening(f)), argnums, has_aux))
 
     def vjp(self, f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
-        out, pullback = jax.vjp(explained(f), *args)
-        return out, pullback
+        out, pullback = jax.vjp(explained(opening(f)), *map(sealed, args))
+        return opened(out), _Through(pullback)
 
     def jvp(
         self, f: Callable[..., Any], at: tuple[Any, ...], along: tuple[Any, ...], otherwise: Callable[[], Any]
     ) -> Any:
         """The change of `f` along a vector in forward mode; `otherwise` where a rule inside has no forward mode."""
         try:
-            return jax.jvp(f, at, along)[1]
+            return opened(jax.jvp(opening(f), sealed(at), sealed(along))[1])
         except TypeError as error:
             if "custom_vjp" not in str(error):
                 raise
@@ -200,34 +201,49 @@ class JaxBackend(Backend):
 
     def run_told(self, f: Callable[..., Any], args: tuple[Any, ...], note: Callable[..., None]) -> Any:
         """``f(*args)``, equation by equation, with `note` told of each."""
-        return run_told(f, args, note)
+        return opened(run_told(opening(f), sealed(args), note))
 
     def vmap(
         self, f: Callable[..., Any], in_axes: int | Sequence[int | None] | None = 0, out_axes: int = 0
     ) -> Callable[..., Any]:
-        return cast("Callable[..., Any]", jax.vmap(f, in_axes, out_axes))
+        return _Through(jax.vmap(opening(f), in_axes, out_axes))
 
     def scan(
         self, f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any = None, length: int | None = None
     ) -> tuple[Any, Any]:
-        carry, out = jax.lax.scan(f, init, xs, length)
-        return carry, out
+        carry, out = jax.lax.scan(opening(f), sealed(init), sealed(xs), length)
+        return opened(carry), opened(out)
 
     def while_loop(self, condition: Callable[[Any], Any], body: Callable[[Any], Any], init: Any) -> Any:
-        return jax.lax.while_loop(condition, body, init)
+        return opened(jax.lax.while_loop(opening(condition), opening(body), sealed(init)))
 
     def cond(
         self, predicate: Any, on_true: Callable[..., Any], on_false: Callable[..., Any], *operands: Any
     ) -> Any:
-        return jax.lax.cond(predicate, on_true, on_false, *operands)
+        return opened(jax.lax.cond(predicate, opening(on_true), opening(on_false), *map(sealed, operands)))
 
     def memory(self, f: Callable[..., Any], *args: Any) -> int | None:
         """What the compiler planned for `f` as a whole: results and all that it keeps in between."""
-        compiled = f if hasattr(f, "lower") else jax.jit(f)
-        plan = compiled.lower(*args).compile().memory_analysis()
+        compiled: Any = f if hasattr(f, "lower") else self.jit(f)
+        plan = compiled.lower(*map(sealed, args)).compile().memory_analysis()
         if plan is None:
             return None
         return int(plan.temp_size_in_bytes + plan.output_size_in_bytes - plan.alias_size_in_bytes)
 
     def synchronize(self, x: Any = None) -> Any:
-        return jax.block_until_ready(x)
+        return opened(jax.block_until_ready(sealed(x)))
+
+
+class _Through:
+    """A function of JAX's on trees that JAX need not know; what else it has is the function's."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        return opened(
+            self.function(*map(sealed, args), **{name: sealed(value) for name, value in options.items()})
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.function, name)
