@@ -7,7 +7,6 @@ floats, trees are flattened once, and what `update` offers but no one looks at h
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
@@ -38,8 +37,7 @@ from pillars.calculus._descent_result import (
     History,
     judge,
 )
-from pillars.calculus._monitors import Monitor, watching
-from pillars.calculus._scalars import scalars
+from pillars.calculus._descent_watcher import Watcher, watcher_of
 
 __all__ = ["descend_eagerly"]
 
@@ -81,7 +79,7 @@ def descend_eagerly(plan: Plan, params: Any, data: Any, key: Any, bounds: Bounds
         evaluate.lent(data) as seen,
         interruptible() as interrupt,
     ):
-        run = _Run(plan, moves, evaluate, _watcher(plan, moves), breaks)
+        run = _Run(plan, moves, evaluate, watcher_of(plan, moves), breaks)
         code = run.all(data, seen, key, bounds, interrupt)
         final = None
         if code == RUNNING:
@@ -154,7 +152,7 @@ class _Run:
     """
 
     def __init__(
-        self, plan: Plan, moves: Moves, evaluate: ByHand, watch: _Watcher | None, breaks: Breaks
+        self, plan: Plan, moves: Moves, evaluate: ByHand, watch: Watcher | None, breaks: Breaks
     ) -> None:
         self.plan, self.moves, self.evaluate, self.watch, self.breaks = plan, moves, evaluate, watch, breaks
         self.kept, self.previous, self.begin, self.halted = _Kept(), moves.leaves, 0, -1
@@ -225,7 +223,7 @@ class _Run:
                 return INTERRUPTED
         return RUNNING
 
-    def _halts(self, watch: _Watcher, loss: float, step: int) -> bool:
+    def _halts(self, watch: Watcher, loss: float, step: int) -> bool:
         """Whether a monitor halts the run at the loss after so many steps; the best so far is kept, if asked for."""
         if self.best is not None and loss < self.best.loss:
             self.best = _Best(loss, self.moves.leaves, step)
@@ -282,47 +280,6 @@ def _blas_threads(params: Any, data: Any) -> AbstractContextManager[Any]:
     """One BLAS thread where products are small: two wait for each other at every step, on a busy machine long."""
     sizes = (math.prod(getattr(x, "shape", ())) for x in tree_leaves((params, data)))
     return single_threaded_blas() if max(sizes, default=0) < _SMALL else nullcontext()
-
-
-class _Watcher:
-    """loss -> which monitor halts the run there, if one does.
-
-    Attributes
-    ----------
-    states : the monitors'.
-    """
-
-    def __init__(self, states: list[Any], advances: list[Callable[[float, Any], Any]]) -> None:
-        self.states, self.advances = states, advances
-
-    def __call__(self, loss: float) -> int | None:
-        self.states = [
-            advance(loss, state) for advance, state in zip(self.advances, self.states, strict=True)
-        ]
-        for place, state in enumerate(self.states):
-            if state.halted:
-                return place
-        return None
-
-
-def _watcher(plan: Plan, moves: Moves) -> _Watcher | None:
-    home, dtype = plan.home, moves.dtype
-    device = home.device_beside(moves.leaves[0])
-    states: list[Any] = []
-    advances: list[Callable[[float, Any], Any]] = []
-
-    def fast(monitor: Monitor) -> Callable[[float, Any], Any]:
-        return lambda loss, state: monitor.advance(scalars, float, loss, state)
-
-    def own(monitor: Any) -> Callable[[float, Any], Any]:
-        return lambda loss, state: monitor.update(home.asarray(loss, dtype=dtype, device=device), state)
-
-    for monitor in plan.monitors:
-        known = isinstance(monitor, Monitor)
-        like = home.asarray(0.0, dtype=dtype, device=device)
-        states.append(monitor.first() if known else watching(monitor, like))
-        advances.append(fast(monitor) if known else own(monitor))
-    return _Watcher(states, advances) if states else None
 
 
 def _result(plan: Plan, params: Any, final: Any, kept: _Kept, code: int, dtype: Any) -> Descent:
