@@ -134,7 +134,8 @@ def test_a_rule_that_fails_is_a_row_that_says_so(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(softmax.record.rules, "vjp", broken)
     rows = audit_operation(softmax.record, backend("numpy"))
-    assert [row.ok for row in rows] == [False] * 4
+    # of the second derivative too
+    assert [row.ok for row in rows] == [False] * 5
     assert "no such axis" in rows[0].note
 
 
@@ -161,17 +162,17 @@ def test_a_point_that_shows_nothing_is_drawn_again(monkeypatch: pytest.MonkeyPat
 
     def check(seed: int) -> Any:
         words = "confirms nothing: a flat place" if seed < 3 else "judged"
-        rows = [CheckRow(method, 0.0, 1.0, seed >= 3 or None, words) for method in METHODS[:-1]]
+        rows = [CheckRow(method, 0.0, 1.0, seed >= 3 or None, words) for method in METHODS[:3]]
         asked.append(seed)
         return SimpleNamespace(
-            rows=[*rows, CheckRow(METHODS[-1], math.nan, math.nan, None, "it never applies")]
+            rows=[*rows, CheckRow(METHODS[3], math.nan, math.nan, None, "it never applies")]
         )
 
     monkeypatch.setattr(module, "subject_of", lambda record, home, seed: seed)
     monkeypatch.setattr(module, "check_subject", check)
     found = audit_operation(softmax.record, backend("numpy"))
     assert asked == [0, 1, 2, 3]
-    assert [row.ok for row in found] == [True, True, True, None]
+    assert [row.ok for row in found if row.method != "second_order"] == [True, True, True, None]
 
 
 @pytest.mark.parametrize("name", ["numpy", "jax"])

@@ -132,7 +132,7 @@ rule(
 
 # --------------------------------------------------------------------------------------------------------------- norms
 def _forward_norm(xp: Any, x: Any, *, axes: tuple[int, ...], keepdims: bool, shape: tuple[int, ...]) -> Any:
-    # vector_norm takes several axes; on traced values the sum of squares is what has rules
+    # vector_norm takes several axes, where norm takes two
     return xp.linalg.vector_norm(x, axis=axes, keepdims=keepdims)
 
 

@@ -78,7 +78,8 @@ def special_point(home: Backend, point: Special) -> CheckRow:
         return point.f(namespace(x), x)
 
     try:
-        first, second = (home.to_numpy(one) for one in (grad(f)(x), jacobian(grad(f), x)))
+        with home.quiet():
+            first, second = (home.to_numpy(one) for one in (grad(f)(x), jacobian(grad(f), x)))
     except Exception as error:
         return CheckRow(POINTS, math.inf, 0.0, False, one_line(error, _LONGEST))
     off = max(_error(first, point.gradient, whole=True), _error(second, point.hessian, whole=point.whole))
