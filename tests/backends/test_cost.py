@@ -12,7 +12,7 @@ from pillars.algorithms import attention
 from pillars.backends import call_cost, gradient_cost, records
 from pillars.calculus import huber, mean_absolute_error, mean_squared_error
 from pillars.layers import embedding, gelu, layer_norm, leaky_relu, linear, relu, rms_norm, silu, tanh
-from pillars.linalg import eigh
+from pillars.linalg import eigh, sqrtm
 from pillars.probability import cross_entropy, log_sigmoid, log_softmax, logsumexp, sigmoid, softmax
 
 X = np.ones((2, 3), np.float32)  # six entries, 24 bytes
@@ -56,6 +56,7 @@ COUNTED: list[tuple[Any, tuple[Any, ...], dict[str, Any], tuple[int, int], tuple
     (attention, (Q, K, V), {"causal": True, "query_offset": 2}, (1280, 2560), (24 * 24, 24 * 76)),
     (attention, (Q, K, V), {"causal": True, "query_offset": -3}, (1280, 2560), (0, 0)),
     (eigh, (np.eye(2),), {}, (32 + 16 + 32, 32 + 2 * 48 + 32), (72, 120)),
+    (sqrtm, (np.eye(2),), {}, (32 + 32, 32 + 32 + 32 + 32), (88, 224)),
     # on a host results in float64; sums and differences of 6 entries; six distinct products of columns, of 2 rows
     (records()["linalg.mean_covariance"].function, (X,), {}, (24 + 12 * 8, 24 + 2 * 96 + 24), (36, 84)),
 ]

@@ -231,7 +231,8 @@ def matrix_function(a: Array, /, *, f: str) -> Array:
     Notes
     -----
     As :func:`sqrtm`. A function of one's own, V f(Λ) Vᵀ by :func:`eigh`, has the gradient NaN at repeated eigenvalues:
-    the derivatives of f there cannot be told from its values.
+    the derivatives of f there cannot be told from its values. On JAX forward derivatives are right there in any order,
+    reverse ones in the first; reverse and then any is NaN there.
 
     References
     ----------
