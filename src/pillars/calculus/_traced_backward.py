@@ -97,14 +97,15 @@ def backward(
 
 
 def _selects(seeds: Sequence[tuple[Node, Any]]) -> bool:
-    """Whether anything on the way back may keep a cotangent away; where nothing does, both walks are the same."""
+    """Whether anything on the way back may keep a cotangent away, or asks what was; else both walks are the same."""
     ahead, seen = [node for node, _ in seeds], set()
     while ahead:
         node = ahead.pop()
         if node.number in seen:
             continue
         seen.add(node.number)
-        if type(node.rule) is Rule and node.rule.name in _SELECTING:
+        rule: Any = node.rule
+        if type(rule) in (Rule, Whole) and (rule.reach or rule.name in _SELECTING):
             return True
         ahead.extend(parent for parent in node.parents if parent is not None)
     return False
