@@ -12,7 +12,8 @@ from pillars.measure.cases._linalg import LINALG
 from pillars.measure.cases._numpy import EINSUM, MASKED, NUMPY, ORDER, SAMPLES
 from pillars.measure.cases._pieces import PIECES
 from pillars.measure.cases._shapes import SHAPES
-from pillars.measure.cases._special import SPECIAL, Special
+from pillars.measure.cases._special import NUMBERS, Special
+from pillars.measure.cases._special_matrices import MATRICES
 from pillars.measure.cases._standard import STANDARD
 
 __all__ = ["CASES", "SPECIAL", "Case", "Special", "draw"]
@@ -30,3 +31,5 @@ CASES: tuple[Case, ...] = (
     *EINSUM,
     *DIRECTIONS,
 )
+
+SPECIAL: tuple[Special, ...] = (*NUMBERS, *MATRICES)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from pillars.backends import backend
 
-__all__ = ["SPECIAL", "Special"]
+__all__ = ["NUMBERS", "Special"]
 
 np = backend("numpy").xp
 NO = math.nan
@@ -81,7 +81,7 @@ def _det(a: Any, gradient: Any, name: str = "det") -> Special:
 
 ZEROS = [0.0, 0.0]
 TINY = [5e-324, 5e-324]
-SPECIAL = (
+NUMBERS = (
     # sizes at 0: their squares have every derivative
     Special("vector_norm", lambda xp, x: _norm(xp, x) ** 2, ZEROS, ZEROS, _twice(2)),
     Special("vector_norm", lambda xp, x: _norm(xp, x) ** 4, ZEROS, ZEROS, [ZEROS, ZEROS]),

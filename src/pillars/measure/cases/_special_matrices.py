@@ -7,8 +7,9 @@ from typing import Any
 
 from pillars.backends import backend
 from pillars.linalg import eigh, expm, inv_sqrtm, logm, sqrtm
+from pillars.measure.cases._special import Special
 
-__all__ = ["MATRIX_POINTS"]
+__all__ = ["MATRICES"]
 
 np = backend("numpy").xp
 NO = math.nan
@@ -80,49 +81,50 @@ def _simple(xp: Any, x: Any) -> Any:
     return vectors[0, -1] * vectors[2, -1]
 
 
-# name, function of a namespace and an array, point, gradient, Hessian, whether all of it must be there (NaN may stand
-# otherwise), and whether the standard has what the function uses; a NaN of the gradient says that no number is right
-MATRIX_POINTS: tuple[tuple[str, Any, Any, Any, Any, bool, bool], ...] = (
-    # functions of a repeated eigenvalue's vectors: from them alone it cannot be told what splits them
-    ("eigh", lambda xp, x: _rebuilt(xp, xp.linalg.eigh(x))[0, 1], EYE, NO_LOWER, NO_READ, False, True),
-    ("linalg.eigh", lambda xp, x: _rebuilt(xp, eigh(x))[0, 1], EYE, _none(2, 2), NO_SQUARE, False, True),
-    ("svd", lambda xp, x: xp.sum(_product(xp, x)), ONES, _none(3, 2), NO_TALL, False, True),
-    # ... and with more
-    ("sqrtm", lambda xp, x: sqrtm(x)[0, 1], EYE, OFF, _spread(-1 / 16), True, True),
-    ("inv_sqrtm", lambda xp, x: inv_sqrtm(x)[0, 1], EYE, LESS, _spread(3 / 16), True, True),
-    ("expm", lambda xp, x: expm(x)[0, 1], EMPTY, HALF, _spread(1 / 4), True, True),
-    ("logm", lambda xp, x: logm(x)[0, 1], EYE, HALF, _spread(-1 / 4), True, True),
-    # the eigenvalues alone, and the vectors of another one
-    (
-        *("eigvalsh", lambda xp, x: xp.sum(xp.exp(xp.linalg.eigvalsh(x))), EYE),
-        *([[E, 0.0], [0.0, E]], LOWER_EXP, False, True),
-    ),
-    (
-        *("eigvalsh", lambda xp, x: xp.linalg.eigvalsh(x)[-1], EYE),
-        *([[0.5, 0.0], [0.0, 0.5]], NO_READ, False, True),
-    ),
-    (
-        *("eigh", _simple, [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 3.0]]),
-        *([[0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.5, 0.0, 0.0]], SIMPLE, False, True),
-    ),
-    ("svd", lambda xp, x: xp.sum(xp.linalg.svdvals(x) ** 2), ONES, TWOS, _twice(3, 2), False, True),
-    # sums of squares, of any rank
-    ("qr", lambda xp, x: xp.sum(xp.linalg.qr(x)[1] ** 2), ONES, TWOS, _twice(3, 2), False, True),
-    ("qr", lambda xp, x: xp.sum(xp.linalg.qr(x)[1] ** 2), TALL, TALL, _twice(3, 2), False, True),
-    ("qr", lambda xp, x: xp.sum(xp.linalg.qr(x)[0]), ONES, _none(3, 2), NO_TALL, False, True),
-    # one triangle is read
-    (
-        *("cholesky", lambda xp, x: xp.sum(xp.linalg.cholesky(x)), [[1.0, 7.0], [0.0, 1.0]]),
-        *([[0.5, 0.0], [1.0, 0.5]], LOWER_ROOT, True, True),
-    ),
-    ("cholesky", _upper, [[1.0, 0.0], [7.0, 1.0]], [[0.5, 1.0], [0.0, 0.5]], UPPER_ROOT, True, False),
-    (
-        "eigvalsh",
-        _upper_squares,
-        [[1.0, 0.0], [7.0, 2.0]],
-        [[2.0, 0.0], [0.0, 4.0]],
-        UPPER_SQUARES,
-        True,
-        False,
-    ),
+MATRICES: tuple[Special, ...] = tuple(
+    Special(*point)
+    for point in (
+        # functions of a repeated eigenvalue's vectors: from them alone it cannot be told what splits them
+        ("eigh", lambda xp, x: _rebuilt(xp, xp.linalg.eigh(x))[0, 1], EYE, NO_LOWER, NO_READ, False, True),
+        ("eigh", lambda xp, x: _rebuilt(xp, eigh(x))[0, 1], EYE, _none(2, 2), NO_SQUARE, False, True),
+        ("svd", lambda xp, x: xp.sum(_product(xp, x)), ONES, _none(3, 2), NO_TALL, False, True),
+        # ... and by operations that know more
+        ("eigh", lambda xp, x: sqrtm(x)[0, 1], EYE, OFF, _spread(-1 / 16), True, True),
+        ("eigh", lambda xp, x: inv_sqrtm(x)[0, 1], EYE, LESS, _spread(3 / 16), True, True),
+        ("eigh", lambda xp, x: expm(x)[0, 1], EMPTY, HALF, _spread(1 / 4), True, True),
+        ("eigh", lambda xp, x: logm(x)[0, 1], EYE, HALF, _spread(-1 / 4), True, True),
+        # the eigenvalues alone, and the vectors of another one
+        (
+            *("eigvalsh", lambda xp, x: xp.sum(xp.exp(xp.linalg.eigvalsh(x))), EYE),
+            *([[E, 0.0], [0.0, E]], LOWER_EXP, False, True),
+        ),
+        (
+            *("eigvalsh", lambda xp, x: xp.linalg.eigvalsh(x)[-1], EYE),
+            *([[0.5, 0.0], [0.0, 0.5]], NO_READ, False, True),
+        ),
+        (
+            *("eigh", _simple, [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 3.0]]),
+            *([[0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.5, 0.0, 0.0]], SIMPLE, False, True),
+        ),
+        ("svd", lambda xp, x: xp.sum(xp.linalg.svdvals(x) ** 2), ONES, TWOS, _twice(3, 2), False, True),
+        # sums of squares, of any rank
+        ("qr", lambda xp, x: xp.sum(xp.linalg.qr(x)[1] ** 2), ONES, TWOS, _twice(3, 2), False, True),
+        ("qr", lambda xp, x: xp.sum(xp.linalg.qr(x)[1] ** 2), TALL, TALL, _twice(3, 2), False, True),
+        ("qr", lambda xp, x: xp.sum(xp.linalg.qr(x)[0]), ONES, _none(3, 2), NO_TALL, False, True),
+        # one triangle is read
+        (
+            *("cholesky", lambda xp, x: xp.sum(xp.linalg.cholesky(x)), [[1.0, 7.0], [0.0, 1.0]]),
+            *([[0.5, 0.0], [1.0, 0.5]], LOWER_ROOT, True, True),
+        ),
+        ("cholesky", _upper, [[1.0, 0.0], [7.0, 1.0]], [[0.5, 1.0], [0.0, 0.5]], UPPER_ROOT, True, False),
+        (
+            "eigvalsh",
+            _upper_squares,
+            [[1.0, 0.0], [7.0, 2.0]],
+            [[2.0, 0.0], [0.0, 4.0]],
+            UPPER_SQUARES,
+            True,
+            False,
+        ),
+    )
 )
