@@ -18,7 +18,7 @@ from pillars.backends import (
     refuse_traced,
     single_threaded_blas,
 )
-from pillars.linalg._centred import Centred, centred_mean
+from pillars.linalg._centred import Centred, centred, centred_mean
 from pillars.linalg._components import PrincipalComponents, noise_variance
 from pillars.linalg._covariance import mean_covariance
 from pillars.linalg._eigh import leading_eigh
@@ -203,15 +203,22 @@ def _solve(rows: Rows, k: int, solver: str, rng: Any) -> _Spectrum:
     x = rows.x
     n = x.shape[0]
     mean, rest = centred_mean(x, rows.dtype)
-    z = Centred.of(x, mean, rest)
-    scale = _long(z.scale)
     if solver == "full":
-        s, vh = leading_right(z.whole(), k=k)
+        z, scale = centred(x, mean, rest)
+        s, vh = leading_right(z, k=k)
+        scale = _long(scale)
         squares = _long(s) ** 2
         return _Spectrum(mean + rest, vh, squares / (n - 1), namespace(s).sum(squares) / (n - 1), scale)
-    total = z.squares() / (n - 1)
+    squares, scale = (_squares if backend(x).host else backend(x).jit(_squares))(x, mean, rest)
+    total, scale = squares / (n - 1), _long(scale)
     _, s, vh = leading_svd(x, mean, rest, k, rng)
     return _Spectrum(mean + rest, vh, (_long(s) * scale) ** 2 / (n - 1), total, scale)
+
+
+def _squares(x: Any, mean: Any, rest: Any) -> tuple[Any, Any]:
+    """Σ z² of the centred rows, scaled, and the scale."""
+    z = Centred.of(x, mean, rest)
+    return z.squares(), z.scale
 
 
 def _by_covariance(rows: Rows, k: int) -> _Spectrum:
