@@ -79,7 +79,7 @@ def test_the_forward_rule_is_jaxs_of_the_body(shape: tuple[int, int]) -> None:
         np.testing.assert_allclose(got, expected, atol=8 * bound(np.float32, shape[0]))
 
 
-@pytest.mark.parametrize("n", [5, 300, 9000])
+@pytest.mark.parametrize("n", [5, 300, 4095, 9000])
 def test_no_variance_is_negative(n: int, variant: Variant) -> None:
     """Of constant columns it is 0 and of nearly constant ones no less, so that its root is a number."""
     random = np.random.default_rng(n)
