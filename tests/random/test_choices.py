@@ -236,7 +236,18 @@ def test_where_nothing_is_left_there_is_no_number(variant: Variant) -> None:
             DTypeError,
             "dtype or like with an array",
         ),
-        (lambda: random.permutation(HOST, [1, 2]), DTypeError, "x is a list, expected an array"),
+        (
+            lambda: random.permutation(HOST, ["a", "b"]),
+            DTypeError,
+            r"permutation: x is \['a', 'b'\].*key, 2\)",
+        ),
+        (
+            lambda: random.choice(HOST, ["a", "b", "c"]),
+            DTypeError,
+            r"choice: x is \['a', 'b', 'c'\].*draw places",
+        ),
+        (lambda: random.choice(HOST, [[1], [1, 2]]), ShapeError, "rows of equal length"),
+        (lambda: random.choice(HOST, []), ShapeError, "no items"),
         (lambda: random.categorical(HOST, np.zeros(3), n=4, replace=False), ShapeError, "n is 4.*at most 3"),
         (lambda: random.categorical(HOST, np.zeros(3), n=-1), ShapeError, "n is -1, expected 0 or more"),
     ],
@@ -244,6 +255,21 @@ def test_where_nothing_is_left_there_is_no_number(variant: Variant) -> None:
 def test_what_cannot_be_drawn_is_refused(call: Any, error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
         call()
+
+
+def test_lists_of_numbers_are_arrays(variant: Variant) -> None:
+    numbers = [[10, 20, 30], (5,), (0.5, 1.5), [[1, 2], [3, 4]], range(3, 7)]
+    for x in numbers:
+        array = np.asarray(x)
+        array = variant.asarray(array, "int32" if array.dtype.kind == "i" else "float32")
+        shuffle = variant.compiled(lambda k, x=x: random.permutation(k, x))
+        draw = variant.compiled(lambda k, x=x: random.choice(k, x, 2))
+        for got, expected in (
+            (shuffle(on(variant)), random.permutation(on(variant), array)),
+            (draw(on(variant)), random.choice(on(variant), array, 2)),
+        ):
+            assert type(got) is type(expected)
+            np.testing.assert_array_equal(variant.to_numpy(got), variant.to_numpy(expected))
 
 
 def test_weights_of_another_library_are_refused() -> None:

@@ -9,6 +9,7 @@ from pillars._errors import DTypeError, ShapeError, shown
 from pillars.backends import (
     Call,
     Draw,
+    asarray,
     backend,
     dtype_kind,
     dtype_name,
@@ -41,7 +42,8 @@ def permutation(
     Parameters
     ----------
     key : array (2,) of uint32, used for nothing else.
-    x : int n, 0 or more, for the numbers 0 ... n − 1; or an array to shuffle.
+    x : int n, 0 or more, for the numbers 0 ... n − 1; or an array to shuffle, or a list or tuple of numbers, which
+        becomes one in the key's library.
     axis : the axis of the array along which it is shuffled.
     independent : every slice along `axis` gets an order of its own. False: all get the same one: rows stay rows.
     dtype : integer dtype or its name, of the numbers; None: that of `like` if integer, else the library's default.
@@ -55,7 +57,8 @@ def permutation(
 
     Raises
     ------
-    DTypeError, ShapeError, BackendError : as in `integers`; a dtype too small for n − 1; an axis that `x` lacks.
+    DTypeError, ShapeError, BackendError : as in `integers`; a dtype too small for n − 1; an axis that `x` lacks; a list
+        of what is no number.
 
     Notes
     -----
@@ -76,6 +79,7 @@ def permutation(
     array([[1, 0, 3, 2],
            [5, 4, 7, 6]])
     """
+    x = _listed("permutation", key, x)
     if not hasattr(x, "shape") or x.shape == ():
         _numbers_axis("permutation", axis)
         return _order(key, x, dtype, like)
@@ -111,7 +115,8 @@ def choice(
     Parameters
     ----------
     key : array (2,) of uint32, used for nothing else.
-    x : int n, for the numbers 0 ... n − 1; or an array, for its entries along an axis.
+    x : int n, for the numbers 0 ... n − 1; or an array, for its entries along an axis, or a list or tuple of numbers,
+        which becomes one in the key's library. Of words draw places: ``choice(key, len(words), ...)``.
     shape : tuple of ints, or one int: how many items are drawn.
     p : array (n,) or list of weights, 0 or more, that need not add up to 1. None: all alike. Weight 0: never drawn.
     replace : False draws every item at most once, each time among those that are left, in proportion to their weights.
@@ -126,7 +131,7 @@ def choice(
 
     Raises
     ------
-    DTypeError, BackendError : as in `integers`; weights that are no real numbers.
+    DTypeError, BackendError : as in `integers`; weights that are no real numbers; a list of what is no number.
     ShapeError : nothing to draw from, weights that are not one for each item, more items than there are without
         replacement; weights that are negative, not finite, all 0, or fewer above 0 than are asked for.
 
@@ -148,6 +153,7 @@ def choice(
     >>> random.choice(random.key(0), 5, 3, replace=False, p=[0.0, 1.0, 1.0, 0.0, 8.0])
     array([4, 1, 2])
     """
+    x = _listed("choice", key, x)
     whole = hasattr(x, "shape") and x.shape != ()
     lengths = shape_of("choice", shape)
     if not whole:
@@ -165,6 +171,24 @@ def choice(
     with backend(x).device_scope((x,)):
         places, certain = _positions(key, n, lengths, p, replace, name)
         return _taken(x, places, axis, certain=certain)
+
+
+def _listed(where: str, key: Any, x: Any) -> Any:
+    """Lists of numbers as arrays beside the key; anything else as it is."""
+    if not isinstance(x, (list, tuple, range)):
+        return x
+    check_key(where, key)
+    try:
+        asarray(x, backend="numpy")
+    except (DTypeError, ShapeError) as error:
+        raise type(error)(
+            f"{where}: x is {shown(x)}, expected an array, numbers in rows of equal length, or how many numbers. Of "
+            f"anything else draw places, {where}(key, {len(x)}), and take the items at them."
+        ) from None
+    # of the key's own library, whose default dtype lists of floats get
+    owner = backend(key)
+    beside = asarray(x, backend=owner.name)
+    return owner.asarray(beside, dtype=beside.dtype, device=owner.device_beside(key))
 
 
 def _taken(x: Any, places: Any, axis: int, *, certain: bool) -> Any:
