@@ -66,9 +66,16 @@ def check_rows(where: str, name: str, x: Any, width: int, mean: Any, components:
             f"{where}: mean {tuple(mean.shape)}, components {tuple(components.shape)} and scale {tuple(scale.shape)} "
             "are no fit, expected (..., d), (..., k, d) and (..., k). Take them from one pca."
         )
-    if len(x.shape) < 2 or x.shape[-1] != width:
+    if len(x.shape) < 2:
+        one = f" Use {name}[None, :] for one row." if tuple(x.shape) == (width,) else ""
         raise ShapeError(
-            f"{where}: {name} has shape {tuple(x.shape)}, expected (..., n, {width}). Use {name}[None, :] for one row."
+            f"{where}: {name} has shape {tuple(x.shape)}, expected (..., n, {width}), rows of {width} columns.{one}"
+        )
+    if x.shape[-1] != width:
+        whose = "that pca was fitted on" if name == "x" else "that scores have, one for each component"
+        raise ShapeError(
+            f"{where}: {name} has {x.shape[-1]} columns, expected the {width} {whose}: shape {tuple(x.shape)}, "
+            f"expected (..., n, {width})."
         )
     for mine, theirs in zip(reversed(x.shape[:-2]), reversed(lead), strict=False):
         if 1 not in (mine, theirs) and mine != theirs:
