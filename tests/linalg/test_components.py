@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 from sklearn.decomposition import PCA
@@ -79,6 +80,35 @@ def test_its_gradient_is_minus_the_precision_times_the_deviation() -> None:
     x = rows(3, 4)
     slope = grad(lambda x: found.log_likelihood(x).sum())(x)
     np.testing.assert_allclose(slope, -np.linalg.solve(found.covariance(), (x - found.mean).T).T, rtol=1e-9)
+
+
+def test_a_row_with_nan_is_nan_alone(variant: Variant) -> None:
+    x = rows(20, 3)
+    found = pca(variant.asarray(x), 2)
+    broken = x.copy()
+    broken[1, 0] = np.nan
+    both = variant.compiled(lambda y: (found.transform(y), found.log_likelihood(y)))
+    results = (map(variant.to_numpy, both(variant.asarray(y))) for y in (broken, x))
+    for got, whole in zip(*results, strict=True):
+        assert np.isnan(got[1]).all()
+        np.testing.assert_array_equal(np.delete(got, 1, 0), np.delete(whole, 1, 0))
+
+
+def test_columns_of_frames_count_by_position() -> None:
+    x = rows(20, 3)
+    frame = pd.DataFrame(x, columns=["a", "b", "c"])
+    found = pca(frame, 2)
+    np.testing.assert_array_equal(found.transform(frame), found.transform(x))
+    turned = frame[["c", "b", "a"]]
+    np.testing.assert_array_equal(found.transform(turned), found.transform(turned.to_numpy()))
+    for method in (
+        ".transform",
+        ".inverse_transform",
+        ".covariance",
+        ".log_likelihood",
+        "components.shape[0]",
+    ):
+        assert method in pca.__doc__
 
 
 def test_what_is_refused() -> None:

@@ -48,7 +48,11 @@ class PrincipalComponents(NamedTuple):
         )
 
     def transform(self, x: Any) -> Any:
-        """Scores (..., n, k) of rows (..., n, d), such as pca takes: coordinates along the components."""
+        """Scores (..., n, k) of rows (..., n, d), such as pca takes: coordinates along the components.
+
+        Columns count by position, as in the rows of the fit: the names of a data frame's are not compared. A row with a
+        NaN gets NaN scores, and no other row does.
+        """
         x = self._rows(x)
         if _in_blocks(x):
             parts = [transform(block, self.mean, self.components, self.scale) for block in row_blocks(x)]
@@ -70,7 +74,8 @@ class PrincipalComponents(NamedTuple):
     def log_likelihood(self, x: Any) -> Any:
         """Log-density (..., n), in nats, of rows (..., n, d) under the normal distribution of that covariance.
 
-        NaN where the covariance is singular, as with fewer rows than columns and all components: there is no density.
+        A row with a NaN gets NaN, and leaves the others as they are. All are NaN where the covariance is singular, as
+        with fewer rows than columns and all components: there is no density.
         """
         return log_likelihood(
             self._rows(x), self.mean, self.components, self.explained_variance, self.noise_variance

@@ -56,6 +56,8 @@ def pca(
     Parameters
     ----------
     x : (n, d), n of at least 2: rows are samples. They are centred, not scaled: standardise columns of different units.
+        An array, a memory map, a list, or a data frame, whose columns count by position: their names are not kept, so
+        `transform` expects the same order.
     n_components : k in 1 ... min(n, d); None: min(n, d). A share between 0 and 1, such as 0.95: as few as have more
         than this part of the variance. "mle": the likeliest number, 1 ... d − 1, after Minka; n of at least d.
     solver : "covariance": eigenvalues of the (d, d) covariance, by blocks of rows. "full": singular values of the
@@ -69,8 +71,10 @@ def pca(
     Returns
     -------
     PrincipalComponents(mean, components, explained_variance, explained_variance_ratio, singular_values, scale,
-    noise_variance), in x's library, device and dtype. Half precision is computed in float32 and rounded once: a
-    variance above 65,504 is inf in float16, and cast to float32 first it is not.
+    noise_variance), in x's library, device and dtype, with the methods ``.transform(x)``,
+    ``.inverse_transform(scores)``, ``.covariance()`` and ``.log_likelihood(x)``. ``components.shape[0]`` is the number
+    of components kept. Half precision is computed in float32 and rounded once: a variance above 65,504 is inf in
+    float16, and cast to float32 first it is not.
 
     Raises
     ------
