@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import pillars
@@ -17,6 +18,7 @@ from pillars.calculus import (
     EarlyStopping,
     Optimizer,
     adam,
+    grad,
     gradient_descent,
     mean_squared_error,
     sgd,
@@ -659,6 +661,19 @@ def test_what_cannot_be_is_refused(error: type[Exception], words: str, call: Any
     with pytest.raises(error, match=words) as caught:
         call()
     assert isinstance(caught.value, PillarsError)
+
+
+def test_of_data_frames_the_conversion_is_named() -> None:
+    frame = pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0]})
+    w = np.ones(2)
+    for error, call in (
+        (DTypeError, lambda: gradient_descent(lambda w, x: np.sum(x @ w), w, frame)),
+        (DTypeError, lambda: grad(np.sum)(frame)),
+        (CapabilityError, lambda: grad(lambda w, x: np.sum(x @ w))(w, frame)),
+    ):
+        with pytest.raises(error, match=r"data frame.*pillars\.asarray\(frame\)"):
+            call()
+    np.testing.assert_array_equal(grad(lambda w, x: np.sum(x @ w))(w, pillars.asarray(frame)), [3.0, 7.0])
 
 
 @pytest.mark.parametrize("name", ["numpy", "strict", "jax"])

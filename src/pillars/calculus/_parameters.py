@@ -210,7 +210,8 @@ def _follow(where: str, name: str, x: Any, home: Backend, dtype: Any) -> Any:
         else:
             raise DTypeError(
                 f"{where}: {tree_paths(x, name)[position]} is a {type(leaf).__name__}, expected an array or a number. "
-                "Bind anything else to the loss with functools.partial."
+                "Convert a data frame with pillars.asarray(frame); bind anything else to the loss with "
+                "functools.partial."
             )
     return tree_unflatten(treedef, leaves)
 

@@ -123,7 +123,7 @@ def _refuse(name: str, place: int, argument: Any, position: int, what: str) -> N
     path = tree_paths(argument)[position]
     raise DTypeError(
         f"{name}: argument {place}{path} {what}, expected a floating array or a float: only those have derivatives. "
-        "Convert it to a floating dtype, or leave it out of argnums."
+        "Convert it to a floating dtype (a data frame with pillars.asarray(frame)), or leave it out of argnums."
     )
 
 

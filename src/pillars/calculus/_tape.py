@@ -114,7 +114,8 @@ class ClosedWayOut:
             "np.array([a, b]) write np.stack([a, b]), of np.array([[a, b], [c, d]]) np.block([[a, b], [c, d]]), of "
             "np.r_[a, b] np.hstack([a, b]), of np.c_[a, b] np.column_stack([a, b]), of np.full(shape, a) "
             "np.broadcast_to(a, shape), of np.sum([a, b]) np.sum(np.stack([a, b])), of x.dot(y) x @ y; build "
-            "the result instead of assigning into it, and fill what is masked."
+            "the result instead of assigning into it, fill what is masked, and convert a data frame beside it with "
+            "pillars.asarray(frame)."
         )
 
     @property
