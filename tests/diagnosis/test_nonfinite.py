@@ -49,6 +49,13 @@ def test_nothing_is_told_of_what_is_finite() -> None:
         assert find_nonfinite(lambda x: 1.0 / (1.0 + np.exp(x)), np.asarray(1e4)) is None
 
 
+def test_an_infinity_that_disappears_again_is_not_counted() -> None:
+    x = np.asarray([0.0, 2.0])
+    assert find_nonfinite(lambda x: np.sum(1.0 / (1.0 / x)), x) is None
+    # what is not finite later was made of the finite numbers that came of it
+    assert find_nonfinite(lambda x: np.sum(np.log(1.0 / (1.0 / x))), x).operation == "log"
+
+
 def test_a_value_that_where_leaves_out_is_no_culprit() -> None:
     found = find_nonfinite(
         lambda x: np.sum(np.where(x > 0, np.log(x), 1.0 / (x - 3.0))), np.asarray([-1.0, 0.0])

@@ -90,7 +90,8 @@ def find_nonfinite(f: Callable[..., Any], *args: Any) -> Origin | None:
     """Where what is not finite in a result was made first.
 
     Finite operands and a result that is not make the culprit; whatever is computed of that inherits it, and a value
-    that where() leaves out is no culprit.
+    that where() leaves out is no culprit. Nor is an infinity that disappears again, as in 1/(1/x) at 0: where what is
+    returned is finite, None comes back, whatever was made on the way.
 
     Parameters
     ----------
