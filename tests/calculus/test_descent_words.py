@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pillars import random
-from pillars.calculus import LossMonitor, adam, cosine_decay, gradient_descent, sgd
+from pillars.calculus import LossMonitor, adam, cosine_decay, gradient_descent, one_cycle, sgd
 from pillars.calculus._descent_words import advised
 
 A = np.random.default_rng(0).standard_normal((50, 3))
@@ -34,6 +34,14 @@ def bowl(w: Any) -> Any:
         (fit, np.zeros(3), sgd(0.01), 50, "still falling: raise steps"),
         (fit, np.zeros(3), sgd(0.1), 2000, "no longer falls to speak of"),
         (fit, np.zeros(3), sgd(cosine_decay(0.01, 50)), 80, "down to 0: more steps need a longer schedule"),
+        (
+            fit,
+            np.zeros(3),
+            sgd(one_cycle(0.001, 100)),
+            1000,
+            "a longer schedule. It has stood there since step 100.",
+        ),
+        (fit, np.zeros(3), sgd(lambda step: 0.1 if step < 200 else 1e-4), 300, "no longer falls to speak of"),
         (
             lambda w: np.sum(np.abs(w)),
             np.asarray([1.05, 0.05]),

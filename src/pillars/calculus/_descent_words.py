@@ -14,6 +14,10 @@ _FLAT = 1e-9
 _FEW = 8  # changes that say nothing of noise
 _LEAPS = 9.0  # times the whole fall: a rise on the way that is worth words
 _SPENT = 1e-6  # of the largest rate: what is below it moves nothing
+_LOW, _LARGE = (
+    1e-3,
+    0.1,
+)  # of the largest rate, and of the first gradient's norm: a schedule that ended too early
 
 
 def advised(parts: list[Any]) -> str:
@@ -190,10 +194,9 @@ def _next(losses: list[float], norms: list[float], rates: list[float]) -> str:
     scale = max(abs(first), abs(last))
     if norms[-1] == 0:
         return "The gradient is exactly 0 there: more steps change nothing. Start elsewhere if that is no minimum."
-    if rates[-1] <= _SPENT * max(rates):
-        return (
-            f"The schedule has brought the rate down to {rates[-1]:.2g}: more steps need a longer schedule."
-        )
+    ended = rates[-1] <= _LOW * max(rates) and norms[-1] > _LARGE * norms[0] and last <= first
+    if ended or rates[-1] <= _SPENT * max(rates):
+        return _spent(norms[-1], rates)
     if last > first:
         return f"It rose: lower the {rate}, tenfold to begin with."
     if last < 0 and norms[-1] > norms[0] and recent > 0.5 * fall > 0:
@@ -212,6 +215,17 @@ def _next(losses: list[float], norms: list[float], rates: list[float]) -> str:
     if recent < -_STILL * fall:
         return f"It has risen again lately, from {least:.4g} at best: lower the {rate}, or let a schedule lower it."
     return "It no longer falls to speak of: tolerance= would have stopped at a gradient's norm."
+
+
+def _spent(norm: float, rates: list[float]) -> str:
+    since = len(rates)
+    while since and rates[since - 1] == rates[-1]:
+        since -= 1
+    stands = f" It has stood there since step {since}." if since < len(rates) - 1 else ""
+    return (
+        f"The schedule has brought the rate down to {rates[-1]:.2g}: more steps need a longer schedule.{stands} Its "
+        f"largest was {max(rates):.2g}, and the gradient's norm is {norm:.3g} at the end."
+    )
 
 
 def _jitters(window: list[float]) -> bool:
