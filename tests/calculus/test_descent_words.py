@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pillars import random
-from pillars.calculus import LossMonitor, adam, cosine_decay, gradient_descent, one_cycle, sgd
+from pillars.calculus import EarlyStopping, LossMonitor, adam, cosine_decay, gradient_descent, one_cycle, sgd
 from pillars.calculus._descent_words import advised
 
 A = np.random.default_rng(0).standard_normal((50, 3))
@@ -142,3 +142,23 @@ def test_a_history_prints_in_one_line() -> None:
     assert repr(found.history).startswith("History(300 steps, loss: ")
     assert len(repr(found.history)) < 120
     assert "shape (0,)" in repr(gradient_descent(fit, np.zeros(3), steps=0).history)
+
+
+def test_with_the_best_parameters_back_it_is_still_said_why_a_monitor_halted() -> None:
+    early = EarlyStopping(patience=3, min_delta=100.0, restore_best=True)
+    jumping = sgd(lambda step: 0.1 if step < 2 else 3.0)
+    stalled = gradient_descent(fit, np.zeros(3), optimizer=jumping, monitor=[LossMonitor(patience=9), early])
+    assert int(stalled.params_step) < int(stalled.steps)
+    least = f"{min(stalled.history.loss):.4g}"
+    assert (
+        f"the EarlyStopping monitor[1] halted the run after {int(stalled.steps)} steps: no loss has beaten {least}"
+        in (stalled.advice)
+    )
+    rising = gradient_descent(fit, np.zeros(3), optimizer=sgd(3.0), monitor=[LossMonitor(patience=2), early])
+    assert rising.status == "halted"
+    assert (
+        f"where the loss had gone from {rising.history.loss[0]:.4g} to {rising.history.loss[-1]:.4g}"
+        in rising.advice
+    )
+    assert rising.advice.startswith("monitor[0] halted")
+    assert "learning rate" in rising.advice

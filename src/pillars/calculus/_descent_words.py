@@ -33,6 +33,8 @@ def advised(parts: list[Any]) -> str:
     losses, rates, norms = ([float(x) for x in part[:n]] for part in parts[5:8])
     step, place = map(int, parts[8:]) if parts[8:] else (n, -1)
     monitor = "the monitor" if place < 0 else f"monitor[{place}]"
+    if place >= 0 and code == 7:
+        monitor = f"the EarlyStopping monitor[{place}]"
     rate = f"learning rate {rates[-1]:.3g}" if rates else "learning rate"
     if step < n - (code == 4):
         return _restored(int(code), n, losses, loss, step, monitor, _cause(sharpness, limit, rate))
@@ -75,17 +77,23 @@ def _restored(
     ended = {
         0: f"all {n} steps were taken",
         1: f"the gradient's norm is below the tolerance after {n} steps",
-        3: f"{monitor} halted the run after {n} steps",
+        3: f"{monitor} halted the run after {n} steps, where the loss had gone from {losses[0]:.4g} to "
+        f"{losses[-1]:.4g} before the last of them",
         4: f"step {n} gave a loss or parameters that are not finite",
         5: f"after {n} steps the gradient is not finite",
-        7: f"{monitor} halted the run after {n} steps",
+        7: f"{monitor} halted the run after {n} steps: no loss has beaten {min(losses):.4g} for its patience",
         8: f"the callback ended the run after {n} steps",
         10: f"the run was interrupted after {n} steps",
     }.get(code, f"the loss went up to {losses[-1]:.4g} in {n} steps; each of the last ones raised it")
     best = f"{ended}. params are the best seen, of step {step}, with a loss of {loss:.4g} on all data."
     if code == 9:
         return f"{best} The gradient that was handed over points uphill: change its sign, and see check_gradient."
-    return f"{best} {cause}" if code in (2, 4) else best
+    if code == 3 and losses[-1] < losses[0]:
+        return f"{best} {_BY_CHANCE}."
+    return f"{best} {cause}" if code in (2, 3, 4) else best
+
+
+_BY_CHANCE = 'Losses of small batches rise by chance, which LossMonitor(rule="robust") looks past'
 
 
 def _stalled(losses: list[float], loss: float, rates: list[float], monitor: str) -> str:
@@ -110,10 +118,7 @@ def _halted(n: int, losses: list[float], loss: float, rate: str, monitor: str) -
     if not loss > min([*losses, loss]):
         return begin, "That is the least it had been: see what the monitor's own rule looks at."
     if loss < start:
-        return begin, (
-            'Losses of small batches rise by chance, which LossMonitor(rule="robust") looks past. If this one rises '
-            f"in earnest, lower the {rate}."
-        )
+        return begin, f"{_BY_CHANCE}. If this one rises in earnest, lower the {rate}."
     return begin, ""
 
 
