@@ -162,3 +162,16 @@ def test_with_the_best_parameters_back_it_is_still_said_why_a_monitor_halted() -
     )
     assert rising.advice.startswith("monitor[0] halted")
     assert "learning rate" in rising.advice
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_what_is_not_finite_has_its_finder_named() -> None:
+    finder = "pillars.diagnosis.find_nonfinite("
+    at_once = gradient_descent(lambda w: np.sum(np.log(w)), np.zeros(2), steps=3)
+    assert finder + "loss, params, *data) says where" in at_once.advice
+    slope = gradient_descent(lambda w: np.sum(np.sqrt(w)), np.zeros(2), steps=3)
+    assert finder + "pillars.calculus.grad(loss), params, *data) where" in slope.advice
+    for monitor in (None, EarlyStopping(patience=999, restore_best=True)):
+        on_the_way = gradient_descent(fit, np.zeros(3), optimizer=sgd(1e3), steps=300, monitor=monitor)
+        assert on_the_way.status == "nonfinite"
+        assert finder + "loss, params, *data) tells at the params of that step" in on_the_way.advice

@@ -53,13 +53,14 @@ def advised(parts: list[Any]) -> str:
         case 5:
             return (
                 f"after {n} steps the loss is {loss:.4g} but its gradient is not finite. Look for sqrt or log at 0, or "
-                "a branch that where() discards; check_gradient at these parameters says which entries."
+                "a branch that where() discards; check_gradient at these parameters says which entries, "
+                "pillars.diagnosis.find_nonfinite(pillars.calculus.grad(loss), params, *data) where."
             )
         case 6:
             return (
                 f"at the parameters given the loss is {loss:.3g}, before any step. Look for values in the data that "
                 "are not finite, exp() of a large number (pillars.probability has the losses that avoid it), log(0), "
-                "or a division by 0."
+                "or a division by 0; pillars.diagnosis.find_nonfinite(loss, params, *data) says where."
             )
         case 8:
             return f"the callback ended the run after {n} steps, at a loss of {loss:.4g}."
@@ -90,7 +91,9 @@ def _restored(
         return f"{best} The gradient that was handed over points uphill: change its sign, and see check_gradient."
     if code == 3 and losses[-1] < losses[0]:
         return f"{best} {_BY_CHANCE}."
-    return f"{best} {cause}" if code in (2, 3, 4) else best
+    if code == 4:
+        return f"{best} {cause} {_TAKEN}"
+    return f"{best} {cause}" if code in (2, 3) else best
 
 
 _BY_CHANCE = 'Losses of small batches rise by chance, which LossMonitor(rule="robust") looks past'
@@ -134,10 +137,16 @@ def _blown_up(code: int, n: int, losses: list[float], loss: float, cause: str) -
             f"step {n} gave a loss or parameters that are not finite, after the loss had gone from {losses[0]:.4g} to "
             f"{losses[-1]:.4g}; params and loss are those before it"
         )
-        return f"{went}. {cause}"
+        return f"{went}. {cause} {_TAKEN}"
     if len(losses) > 2 and losses[-3] < losses[-2] < losses[-1] < loss:
         return f"{went}; each of the last ones raised it. {cause}"
     return f"{went}, on all data, far beyond what batches differ by. {cause}"
+
+
+# at the params of the result all is finite: there it would find nothing
+_TAKEN = (
+    "Where it broke, pillars.diagnosis.find_nonfinite(loss, params, *data) tells at the params of that step."
+)
 
 
 def _cause(sharpness: float, limit: float, rate: str) -> str:
