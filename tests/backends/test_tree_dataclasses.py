@@ -56,6 +56,14 @@ class Net:
 
 
 @dataclasses.dataclass
+class Line:
+    slope: Any
+    offset: float = 0
+    width: int = 3
+    rate: float = dataclasses.field(default=1, metadata={"static": True})
+
+
+@dataclasses.dataclass
 class Derived:
     """What is computed when it is made is a field as well; what is no field is not part of a tree."""
 
@@ -238,6 +246,23 @@ def test_move_takes_it_apart() -> None:
     moved = pillars.move(net(lambda a: jnp.asarray(a, jnp.float32), Draw(7)), "numpy")
     assert same_kind(moved)
     assert type(moved.layer.weight) is np.ndarray
+
+
+@pytest.mark.parametrize("annotation", [float, "float"])
+def test_an_integer_where_a_float_is_announced_is_refused(annotation: Any) -> None:
+    kind = dataclasses.make_dataclass("Line", [("slope", Any), ("offset", annotation, 0)])
+    for p in (Line(np.ones(2)), kind(np.ones(2))):
+        with pytest.raises(
+            DTypeError, match=r"params\.offset is 0, an integer, expected a float .*Write 0\.0\."
+        ):
+            gradient_descent(lambda q: np.sum(q.slope**2) + q.offset**2, p, steps=1)
+        with pytest.raises(DTypeError, match=r"offset is 0 \(int\), expected a floating array or a float"):
+            grad(lambda q: np.sum(q.slope**2) + q.offset**2)(p)
+    moved = gradient_descent(
+        lambda q: np.sum(q.slope**2) + (q.offset - 1) ** 2, Line(np.ones(2), 0.0), steps=1
+    )
+    assert moved.params.offset == pytest.approx(0.02)
+    assert (moved.params.width, moved.params.rate) == (3, 1)
 
 
 # ------------------------------------------------------------------------------------------------------------ with JAX

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pillars import random
-from pillars.calculus import LossMonitor, adam, cosine_decay, gradient_descent, sgd
+from pillars.calculus import EarlyStopping, LossMonitor, adam, cosine_decay, gradient_descent, one_cycle, sgd
 from pillars.calculus._descent_words import advised
 
 A = np.random.default_rng(0).standard_normal((50, 3))
@@ -34,6 +34,14 @@ def bowl(w: Any) -> Any:
         (fit, np.zeros(3), sgd(0.01), 50, "still falling: raise steps"),
         (fit, np.zeros(3), sgd(0.1), 2000, "no longer falls to speak of"),
         (fit, np.zeros(3), sgd(cosine_decay(0.01, 50)), 80, "down to 0: more steps need a longer schedule"),
+        (
+            fit,
+            np.zeros(3),
+            sgd(one_cycle(0.001, 100)),
+            1000,
+            "a longer schedule. It has stood there since step 100.",
+        ),
+        (fit, np.zeros(3), sgd(lambda step: 0.1 if step < 200 else 1e-4), 300, "no longer falls to speak of"),
         (
             lambda w: np.sum(np.abs(w)),
             np.asarray([1.05, 0.05]),
@@ -134,3 +142,36 @@ def test_a_history_prints_in_one_line() -> None:
     assert repr(found.history).startswith("History(300 steps, loss: ")
     assert len(repr(found.history)) < 120
     assert "shape (0,)" in repr(gradient_descent(fit, np.zeros(3), steps=0).history)
+
+
+def test_with_the_best_parameters_back_it_is_still_said_why_a_monitor_halted() -> None:
+    early = EarlyStopping(patience=3, min_delta=100.0, restore_best=True)
+    jumping = sgd(lambda step: 0.1 if step < 2 else 3.0)
+    stalled = gradient_descent(fit, np.zeros(3), optimizer=jumping, monitor=[LossMonitor(patience=9), early])
+    assert int(stalled.params_step) < int(stalled.steps)
+    least = f"{min(stalled.history.loss):.4g}"
+    assert (
+        f"the EarlyStopping monitor[1] halted the run after {int(stalled.steps)} steps: no loss has beaten {least}"
+        in (stalled.advice)
+    )
+    rising = gradient_descent(fit, np.zeros(3), optimizer=sgd(3.0), monitor=[LossMonitor(patience=2), early])
+    assert rising.status == "halted"
+    assert (
+        f"where the loss had gone from {rising.history.loss[0]:.4g} to {rising.history.loss[-1]:.4g}"
+        in rising.advice
+    )
+    assert rising.advice.startswith("monitor[0] halted")
+    assert "learning rate" in rising.advice
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_what_is_not_finite_has_its_finder_named() -> None:
+    finder = "pillars.diagnosis.find_nonfinite("
+    at_once = gradient_descent(lambda w: np.sum(np.log(w)), np.zeros(2), steps=3)
+    assert finder + "loss, params, *data) says where" in at_once.advice
+    slope = gradient_descent(lambda w: np.sum(np.sqrt(w)), np.zeros(2), steps=3)
+    assert finder + "pillars.calculus.grad(loss), params, *data) where" in slope.advice
+    for monitor in (None, EarlyStopping(patience=999, restore_best=True)):
+        on_the_way = gradient_descent(fit, np.zeros(3), optimizer=sgd(1e3), steps=300, monitor=monitor)
+        assert on_the_way.status == "nonfinite"
+        assert finder + "loss, params, *data) tells at the params of that step" in on_the_way.advice

@@ -179,6 +179,7 @@ def test_schedules_count_by_their_largest_rate() -> None:
         found = preflight(bowl, np.ones(2), a, optimizer=optimizer)
         assert found.learning_rate == pytest.approx(rate, rel=1e-6)
         assert found.verdict == "stable"
+        assert "all rows in every step: with small batches the limit" in found.advice
     assert preflight(bowl, np.ones(2), a, optimizer=sgd(warmup_cosine(2.1, 5, 100))).verdict == "diverges"
 
 

@@ -71,14 +71,15 @@ def fields_of(x: Any, leaves_of: Callable[[Any], list[Any]]) -> tuple[Fields, li
 
     A field stays as it is, and is part of the tree's structure, if its metadata says so (``{"static": True}``, as in
     JAX, or ``{"pytree_node": False}``), or if nothing in it is an array, a float or None: text, functions, integers,
-    settings. A field that was never set stays unset.
+    settings. A plain integer in a field annotated ``float`` is a subtree all the same: what it stands for moves.
+    A field that was never set stays unset.
     """
     names, children, static = [], [], []
     for field in dataclasses.fields(x):
         value = getattr(x, field.name, _UNSET)
         if value is _UNSET:
             continue
-        if _stays(field.metadata, value, leaves_of):
+        if _stays(field, value, leaves_of):
             static.append((field.name, _Static(value)))
         else:
             names.append(field.name)
@@ -86,9 +87,12 @@ def fields_of(x: Any, leaves_of: Callable[[Any], list[Any]]) -> tuple[Fields, li
     return Fields(type(x), tuple(names), tuple(static)), children
 
 
-def _stays(metadata: Any, value: Any, leaves_of: Callable[[Any], list[Any]]) -> bool:
-    if metadata.get("static", False) or not metadata.get("pytree_node", True):
+def _stays(field: dataclasses.Field[Any], value: Any, leaves_of: Callable[[Any], list[Any]]) -> bool:
+    if field.metadata.get("static", False) or not field.metadata.get("pytree_node", True):
         return True
+    # written 0 for 0.0: were it structure, it would silently never be trained
+    if type(value) is int and field.type in (float, "float"):
+        return False
     leaves = leaves_of(value)
     return bool(leaves) and not any(
         hasattr(leaf, "dtype") or isinstance(leaf, (float, complex)) for leaf in leaves

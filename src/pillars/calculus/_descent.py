@@ -88,7 +88,8 @@ def gradient_descent(
 
         - "steps": all steps were taken.
         - "converged": the gradient's norm reached the tolerance.
-        - "halted": the monitor halted it, and `params` are those of the loss that it saw last; or the callback did.
+        - "halted": the monitor halted it, and `params` are those of the loss that it saw last, or with
+          ``restore_best=True`` the best ones; or the callback did.
         - "diverged": all steps were taken, the last three each raised the loss, and it ends above all it ever was; in
           batches, the loss on all data ends above what their noise explains.
         - "nonfinite": a loss, parameter or gradient was NaN or infinite, and the run stopped there; `params` are the

@@ -14,6 +14,10 @@ _FLAT = 1e-9
 _FEW = 8  # changes that say nothing of noise
 _LEAPS = 9.0  # times the whole fall: a rise on the way that is worth words
 _SPENT = 1e-6  # of the largest rate: what is below it moves nothing
+_LOW, _LARGE = (
+    1e-3,
+    0.1,
+)  # of the largest rate, and of the first gradient's norm: a schedule that ended too early
 
 
 def advised(parts: list[Any]) -> str:
@@ -29,6 +33,8 @@ def advised(parts: list[Any]) -> str:
     losses, rates, norms = ([float(x) for x in part[:n]] for part in parts[5:8])
     step, place = map(int, parts[8:]) if parts[8:] else (n, -1)
     monitor = "the monitor" if place < 0 else f"monitor[{place}]"
+    if place >= 0 and code == 7:
+        monitor = f"the EarlyStopping monitor[{place}]"
     rate = f"learning rate {rates[-1]:.3g}" if rates else "learning rate"
     if step < n - (code == 4):
         return _restored(int(code), n, losses, loss, step, monitor, _cause(sharpness, limit, rate))
@@ -47,13 +53,14 @@ def advised(parts: list[Any]) -> str:
         case 5:
             return (
                 f"after {n} steps the loss is {loss:.4g} but its gradient is not finite. Look for sqrt or log at 0, or "
-                "a branch that where() discards; check_gradient at these parameters says which entries."
+                "a branch that where() discards; check_gradient at these parameters says which entries, "
+                "pillars.diagnosis.find_nonfinite(pillars.calculus.grad(loss), params, *data) where."
             )
         case 6:
             return (
                 f"at the parameters given the loss is {loss:.3g}, before any step. Look for values in the data that "
                 "are not finite, exp() of a large number (pillars.probability has the losses that avoid it), log(0), "
-                "or a division by 0."
+                "or a division by 0; pillars.diagnosis.find_nonfinite(loss, params, *data) says where."
             )
         case 8:
             return f"the callback ended the run after {n} steps, at a loss of {loss:.4g}."
@@ -71,17 +78,25 @@ def _restored(
     ended = {
         0: f"all {n} steps were taken",
         1: f"the gradient's norm is below the tolerance after {n} steps",
-        3: f"{monitor} halted the run after {n} steps",
+        3: f"{monitor} halted the run after {n} steps, where the loss had gone from {losses[0]:.4g} to "
+        f"{losses[-1]:.4g} before the last of them",
         4: f"step {n} gave a loss or parameters that are not finite",
         5: f"after {n} steps the gradient is not finite",
-        7: f"{monitor} halted the run after {n} steps",
+        7: f"{monitor} halted the run after {n} steps: no loss has beaten {min(losses):.4g} for its patience",
         8: f"the callback ended the run after {n} steps",
         10: f"the run was interrupted after {n} steps",
     }.get(code, f"the loss went up to {losses[-1]:.4g} in {n} steps; each of the last ones raised it")
     best = f"{ended}. params are the best seen, of step {step}, with a loss of {loss:.4g} on all data."
     if code == 9:
         return f"{best} The gradient that was handed over points uphill: change its sign, and see check_gradient."
-    return f"{best} {cause}" if code in (2, 4) else best
+    if code == 3 and losses[-1] < losses[0]:
+        return f"{best} {_BY_CHANCE}."
+    if code == 4:
+        return f"{best} {cause} {_TAKEN}"
+    return f"{best} {cause}" if code in (2, 3) else best
+
+
+_BY_CHANCE = 'Losses of small batches rise by chance, which LossMonitor(rule="robust") looks past'
 
 
 def _stalled(losses: list[float], loss: float, rates: list[float], monitor: str) -> str:
@@ -106,10 +121,7 @@ def _halted(n: int, losses: list[float], loss: float, rate: str, monitor: str) -
     if not loss > min([*losses, loss]):
         return begin, "That is the least it had been: see what the monitor's own rule looks at."
     if loss < start:
-        return begin, (
-            'Losses of small batches rise by chance, which LossMonitor(rule="robust") looks past. If this one rises '
-            f"in earnest, lower the {rate}."
-        )
+        return begin, f"{_BY_CHANCE}. If this one rises in earnest, lower the {rate}."
     return begin, ""
 
 
@@ -125,10 +137,16 @@ def _blown_up(code: int, n: int, losses: list[float], loss: float, cause: str) -
             f"step {n} gave a loss or parameters that are not finite, after the loss had gone from {losses[0]:.4g} to "
             f"{losses[-1]:.4g}; params and loss are those before it"
         )
-        return f"{went}. {cause}"
+        return f"{went}. {cause} {_TAKEN}"
     if len(losses) > 2 and losses[-3] < losses[-2] < losses[-1] < loss:
         return f"{went}; each of the last ones raised it. {cause}"
     return f"{went}, on all data, far beyond what batches differ by. {cause}"
+
+
+# at the params of the result all is finite: there it would find nothing
+_TAKEN = (
+    "Where it broke, pillars.diagnosis.find_nonfinite(loss, params, *data) tells at the params of that step."
+)
 
 
 def _cause(sharpness: float, limit: float, rate: str) -> str:
@@ -190,10 +208,9 @@ def _next(losses: list[float], norms: list[float], rates: list[float]) -> str:
     scale = max(abs(first), abs(last))
     if norms[-1] == 0:
         return "The gradient is exactly 0 there: more steps change nothing. Start elsewhere if that is no minimum."
-    if rates[-1] <= _SPENT * max(rates):
-        return (
-            f"The schedule has brought the rate down to {rates[-1]:.2g}: more steps need a longer schedule."
-        )
+    ended = rates[-1] <= _LOW * max(rates) and norms[-1] > _LARGE * norms[0] and last <= first
+    if ended or rates[-1] <= _SPENT * max(rates):
+        return _spent(norms[-1], rates)
     if last > first:
         return f"It rose: lower the {rate}, tenfold to begin with."
     if last < 0 and norms[-1] > norms[0] and recent > 0.5 * fall > 0:
@@ -212,6 +229,17 @@ def _next(losses: list[float], norms: list[float], rates: list[float]) -> str:
     if recent < -_STILL * fall:
         return f"It has risen again lately, from {least:.4g} at best: lower the {rate}, or let a schedule lower it."
     return "It no longer falls to speak of: tolerance= would have stopped at a gradient's norm."
+
+
+def _spent(norm: float, rates: list[float]) -> str:
+    since = len(rates)
+    while since and rates[since - 1] == rates[-1]:
+        since -= 1
+    stands = f" It has stood there since step {since}." if since < len(rates) - 1 else ""
+    return (
+        f"The schedule has brought the rate down to {rates[-1]:.2g}: more steps need a longer schedule.{stands} Its "
+        f"largest was {max(rates):.2g}, and the gradient's norm is {norm:.3g} at the end."
+    )
 
 
 def _jitters(window: list[float]) -> bool:

@@ -166,7 +166,8 @@ def preflight(
     Notes
     -----
     Cost: that of :func:`stable_learning_rate`, a gradient, a Hessian product, and 64 steps. On a quadratic the verdict
-    is a theorem; elsewhere the limit is that of the starting point, or of the first steps.
+    is a theorem; elsewhere the limit is that of the starting point, or of the first steps. It is for all rows in every
+    step: with a small ``batch_size`` the limit is lower, as every batch has its own curvature, and it may diverge.
 
     A schedule is any function of the step. It is asked for every step at first and for a few hundred in each doubling
     from then on, in one call where it takes an array of them; the largest rate and the step at which it first reaches
@@ -318,7 +319,8 @@ def _advice(seen: Preflight, found: StabilityLimit, *, warms_up: bool, at: int |
     largest = ", the schedule's largest rate," if warms_up else ""
     number = f"{rate:.3g}{largest} is {rate / limit:.2g} times the limit of {limit:.3g} ({source})"
     if seen.verdict == "stable":
-        small = f" With small batches the limit may sink to {found.low:.2g}." if found.low < limit else ""
+        low = f"may sink to {found.low:.2g}" if found.low < limit else "is lower"
+        small = f" That is for all rows in every step: with small batches the limit {low}."
         later = "" if seen.quadratic else " here; training may move on to sharper places"
         return f"{number}: stable{later}.{small}"
     if at is not None:
