@@ -183,3 +183,23 @@ def test_every_procedure_takes_what_grad_takes(name: str) -> None:
     assert check_gradient(loss, w, x, y).ok is True
     (row,) = learning_rate_sweep(loss, w, x, y, rates=[0.1], steps=3, batch_size=2)
     assert row.status == "steps"
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "verdict"),
+    [
+        (sgd(piecewise([0.1, 1.1, 0.1], [0, 5, 6])), "catapult"),
+        (sgd(one_cycle(1.05, 200)), "catapult"),
+        (sgd(one_cycle(3.0, 200)), "diverges"),
+        (sgd(piecewise([0.1, 3.3, 0.1], [0, 5, 9]), momentum=0.9), "diverges"),
+        (sgd(piecewise([0.1, 2.0, 0.1], [0, 5, 6]), momentum=0.9), "catapult"),
+    ],
+)
+def test_a_short_peak_above_the_limit_of_a_quadratic_is_not_the_end(optimizer: Any, verdict: str) -> None:
+    def loss(p: Any) -> Any:
+        return np.sum(p**2)
+
+    assert preflight(loss, np.ones(2), optimizer=optimizer, steps=1000).verdict == verdict
+    run = gradient_descent(loss, np.ones(2), optimizer=optimizer, steps=1000)
+    rose = float(np.max(run.history.loss)) > 1e3 * float(run.history.loss[0])
+    assert rose == (verdict == "diverges")

@@ -207,3 +207,21 @@ def test_which_kernel_serves() -> None:
     found = explain(logsumexp, x, b=x)
     assert found.kernel == "body"
     assert "b=, return_sign= or where= is given" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("x", "b", "log", "sign"),
+    [
+        ([1e9], [1e-8], 1e9, 1.0),
+        ([1e9, 1e9], [1e-8, -3e-8], 1e9, -1.0),
+        ([1.8e30, 9.7e28], [1e-30, -1.0], 1.8e30, 1.0),
+        ([np.inf], [1e-30], np.inf, 1.0),
+        ([np.inf, np.inf], [1e-30, -1.0], np.nan, np.nan),
+    ],
+)
+def test_a_weight_that_the_shift_swallows_still_counts(
+    variant: Variant, x: list[float], b: list[float], log: float, sign: float
+) -> None:
+    found = logsumexp(variant.asarray(x, "float32"), b=variant.asarray(b, "float32"), return_sign=True)
+    assert float(found.log) == pytest.approx(log, rel=2.0**-23, nan_ok=True)
+    assert float(found.sign) == pytest.approx(sign, nan_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -19,6 +20,8 @@ _DENSE = {
 }  # steps looked at one by one, by whether one call gives the rates of many
 _OCTAVE = {True: 1 << 10, False: 1 << 6}  # and in every doubling from then on
 _FINER = 64  # parts into which a stretch between two of them is cut
+_LEAST = 1e-3  # of a direction that a step leaves: none lasts to be exactly on it
+_ROUNDING = -72.0  # log of eps², what is left of a loss that has been lowered
 _CLOSE = 1e-5  # rates of one call, and of a call each, in float32
 
 
@@ -45,6 +48,18 @@ class Course:
     def largest(self) -> float:
         """The largest rate."""
         return max(self.rates)
+
+    def growth(self, limit: float) -> float:
+        """What the loss's part along the sharpest direction of a quadratic comes to on the way, as a logarithm.
+
+        From 0 at the start, or at rounding, which is as small as it gets.
+        """
+        total = worst = 0.0
+        for place, following, rate in zip(self.places, [*self.places[1:], self.places[-1] + 1], self.rates, strict=True):
+            factor = max(self._rule.growth(rate / limit), _LEAST)
+            total = max(total + 2 * (following - place) * math.log(factor), _ROUNDING)
+            worst = max(worst, total)
+        return worst
 
     def reaches(self, bound: float) -> int | None:
         """The first step whose rate is at least `bound`; None where none is."""

@@ -205,7 +205,9 @@ def preflight(
         verdict = "stable"
     elif adapts:  # what grows makes the preconditioner grow, until the steps are small enough
         verdict = "diverges" if ahead == 0 else "catapult"
-    elif rate >= _CATAPULT * found.limit or (quadratic and rate >= found.limit):
+    elif quadratic and course is not None:  # it grows while the rate is above the limit, and sinks again below
+        verdict = "diverges" if course.growth(found.limit) > math.log(_BEYOND) else "catapult"
+    elif quadratic or rate >= _CATAPULT * found.limit:
         verdict = "diverges"
     else:
         verdict = "catapult"
@@ -327,6 +329,8 @@ def _advice(seen: Preflight, found: StabilityLimit, *, warms_up: bool, at: int |
         number += f"; it passes {ahead or limit:.3g} at step {at}"
     if seen.verdict == "catapult":
         words = "the loss may rise at first and come back where it is flatter"
+        if seen.quadratic:
+            words = "the loss rises while the rate is above it, less than a thousandfold, and comes back below it"
         if rate < limit:
             words = "stable at first"
         if 0 < ahead < limit:
@@ -340,5 +344,5 @@ def _advice(seen: Preflight, found: StabilityLimit, *, warms_up: bool, at: int |
             f"in a rehearsal of its first {_REHEARSED[-1]} steps the loss grew a thousandfold all the same"
         )
         return f"{number}: {words}. Use a tenth of it, or warm up to it."
-    grows = "from there on each step grows" if at else "each step grows"
+    grows = "above it each step grows" if at else "each step grows"
     return f"{number}: {grows} along the sharpest direction. Use at most {_MARGIN * limit:.2g}."

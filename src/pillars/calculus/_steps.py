@@ -170,6 +170,18 @@ class Sgd:
             return (math.inf, math.inf, formula) if curved <= 0 else (curved, curved, formula)
         return most / curved, min(most, 2 * (1 - beta)) / curved, formula
 
+    def growth(self, share: float) -> float:
+        """What a step at that share of the limit multiplies the sharpest direction of a quadratic by.
+
+        The larger root of z² − Tz + D, T = 1 + β − ηλ and D = β; of Nesterov's, T = (1 + β)(1 − ηλ) and D = β(1 − ηλ).
+        """
+        beta, step = self.momentum, share * self.stable(1.0 - self.weight_decay)[0]
+        turn, area = 1 + beta - step, beta
+        if self.nesterov:
+            turn, area = (1 + beta) * (1 - step), beta * (1 - step)
+        inside = turn * turn - 4 * area
+        return (abs(turn) + math.sqrt(inside)) / 2 if inside >= 0 else math.sqrt(area)
+
 
 @dataclass(frozen=True)
 class Adam:

@@ -242,7 +242,7 @@ def _weighted(x: Any, b: Any, axis: Any, where: Any) -> tuple[Any, Any]:
     """log |Σ b·exp x| and the sum's sign: what is largest is counted, with its sign, and log1p sees the rest.
 
     The shift may be rounded: it is a number, subtracted and added. What it makes of the largest terms, 1 but for that
-    rounding, goes with the rest.
+    rounding, goes with the rest. Where it has swallowed their log b, they are far from 1: then the sum is taken as it is.
     """
     xp = namespace(x)
     x, b, counts = _counting(x, b, where)
@@ -253,7 +253,10 @@ def _weighted(x: Any, b: Any, axis: Any, where: Any) -> tuple[Any, Any]:
     exponent = xp.where(infinite & top, xp.zeros_like(x), xp.where(counts, x, -xp.inf) - m)
     exponent = xp.where(xp.isnan(exponent) & (m == -xp.inf), -xp.inf, exponent)
     terms = xp.where(counts, b * xp.exp(exponent), xp.zeros_like(b))
+    terms = xp.where(infinite & top, sign, terms)
     ones = xp.where(top, sign, xp.zeros_like(sign))
+    swallowed = xp.any(top & (xp.abs(terms) < 0.5), axis=axis, keepdims=True)
+    plain = summed(terms, axis, keepdims=True)
     number = summed(ones, axis, keepdims=True)
     rest = summed(terms - ones, axis, keepdims=True)
     side = xp.where(number < 0, -xp.ones_like(number), xp.ones_like(number))
@@ -262,9 +265,9 @@ def _weighted(x: Any, b: Any, axis: Any, where: Any) -> tuple[Any, Any]:
     size = xp.where(
         near, xp.log1p(xp.where(near, beyond, xp.zeros_like(beyond))), xp.log(xp.abs(1.0 + beyond))
     )
-    y = m + size
     total = xp.where(number == 0, rest, side * (1.0 + beyond))
-    y = xp.where(number == 0, m + xp.log(xp.abs(rest)), y)
+    total = xp.where(swallowed, plain, total)
+    y = m + xp.where(swallowed | (number == 0), xp.log(xp.abs(total)), size)
     mixed = (m == xp.inf) & (xp.abs(number) != summed(xp.abs(ones), axis, keepdims=True))
     y = xp.where(mixed | xp.isnan(m), xp.nan, y)
     sign = xp.where(m == xp.inf, side, xp.sign(total))
