@@ -20,6 +20,8 @@ from pillars.calculus import (
     jacobian,
     learning_rate_sweep,
     linear_warmup,
+    one_cycle,
+    piecewise,
     preflight,
     reduce_on_plateau,
     sgd,
@@ -68,23 +70,25 @@ def test_a_warm_up_is_looked_at_to_its_end() -> None:
 @pytest.mark.parametrize(
     ("schedule", "step"),
     [
-        (lambda step: 11.0 * min(step / 10_000, 1.0), 1819),  # of one step at a time
-        (lambda step: 11.0 * np.minimum(step / 10_000, 1.0), 1819),  # of arrays too
-        (lambda step: RATES[step], 500),  # a table, which ends
+        # of one step at a time
+        (lambda step: 11.0 * min(step / 10_000, 1.0), 1819),
+        # of arrays too
+        (lambda step: 11.0 * np.minimum(step / 10_000, 1.0), 1819),
+        # a table, which ends
+        (lambda step: RATES[step], 500),
         (lambda step: np.asarray(RATES)[step], 500),
         (lambda step: LATE[int(step >= 40_000) + int(step >= 300_000)], 300_000),
         (lambda step: 3.0 if 700_000 <= step < 720_000 else 0.1, 700_000),
-        (
-            lambda step: step.astype(float) * 1e-4,
-            20_000,
-        ),  # of 0-d arrays alone, as an optimiser hands them over
+        # of 0-d arrays alone, as an optimiser hands them over
+        (lambda step: step.astype(float) * 1e-4, 20_000),
         (warmup_cosine(2.5, 5_000_000, 10_000_000), 4_000_000),
         (lambda step: 2.0 * np.cos(2 * np.pi * step / 50_000) ** 2 + 1e-9, 0),
     ],
 )
 def test_the_step_is_named_for_any_function_of_it(schedule: Any, step: int) -> None:
     found = preflight(bowl, np.ones(2), CURVATURES * 1.000001, optimizer=sgd(schedule))
-    assert found.verdict == "diverges"
+    # touching the limit for a few steps is made up for by those below it
+    assert found.verdict == ("diverges" if step else "catapult")
     # the limit is known to some parts in a million
     assert step_of(found.advice) == pytest.approx(step, abs=1 + 5e-6 * step)
 

@@ -257,6 +257,13 @@ def test_what_cannot_be_drawn_is_refused(call: Any, error: type[Exception], text
         call()
 
 
+def test_words_for_yes_and_no_are_refused() -> None:
+    with pytest.raises(DTypeError, match="permutation: independent is 'no', expected True or False"):
+        random.permutation(HOST, np.arange(4), independent="no")  # type: ignore[arg-type]
+    with pytest.raises(DTypeError, match="choice: replace is 0, expected True or False"):
+        random.choice(HOST, 4, 2, replace=0)  # type: ignore[arg-type]
+
+
 def test_lists_of_numbers_are_arrays(variant: Variant) -> None:
     numbers = [[10, 20, 30], (5,), (0.5, 1.5), [[1, 2], [3, 4]], range(3, 7)]
     for x in numbers:

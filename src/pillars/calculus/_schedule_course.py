@@ -52,14 +52,16 @@ class Course:
     def growth(self, limit: float) -> float:
         """What the loss's part along the sharpest direction of a quadratic comes to on the way, as a logarithm.
 
-        From 0 at the start, or at rounding, which is as small as it gets.
+        From 0 at the start, or from rounding, which is as small as it gets; without end where the last rate is above.
         """
         total = worst = 0.0
-        for place, following, rate in zip(self.places, [*self.places[1:], self.places[-1] + 1], self.rates, strict=True):
+        for place, following, rate in zip(
+            self.places, [*self.places[1:], self.places[-1] + 1], self.rates, strict=True
+        ):
             factor = max(self._rule.growth(rate / limit), _LEAST)
             total = max(total + 2 * (following - place) * math.log(factor), _ROUNDING)
             worst = max(worst, total)
-        return worst
+        return worst if self.rates[-1] < limit else math.inf
 
     def reaches(self, bound: float) -> int | None:
         """The first step whose rate is at least `bound`; None where none is."""

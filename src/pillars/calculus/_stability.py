@@ -205,7 +205,9 @@ def preflight(
         verdict = "stable"
     elif adapts:  # what grows makes the preconditioner grow, until the steps are small enough
         verdict = "diverges" if ahead == 0 else "catapult"
-    elif quadratic and course is not None:  # it grows while the rate is above the limit, and sinks again below
+    elif (
+        quadratic and course is not None
+    ):  # it grows while the rate is above the limit, and sinks again below
         verdict = "diverges" if course.growth(found.limit) > math.log(_BEYOND) else "catapult"
     elif quadratic or rate >= _CATAPULT * found.limit:
         verdict = "diverges"
@@ -330,7 +332,9 @@ def _advice(seen: Preflight, found: StabilityLimit, *, warms_up: bool, at: int |
     if seen.verdict == "catapult":
         words = "the loss may rise at first and come back where it is flatter"
         if seen.quadratic:
-            words = "the loss rises while the rate is above it, less than a thousandfold, and comes back below it"
+            words = (
+                "the loss rises while the rate is above it, less than a thousandfold, and comes back below it"
+            )
         if rate < limit:
             words = "stable at first"
         if 0 < ahead < limit:

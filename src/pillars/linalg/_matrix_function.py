@@ -77,7 +77,8 @@ def sqrtm(a: Array, /) -> Array:
     -----
     About 15·d³ operations; errors of some eps·max √λ, and of √eps of that where λ is 0.
 
-    The gradient is right where eigenvalues are equal too, in any order: the entries of Vᵀ ā V are those of Vᵀ ȳ V times
+    The gradient is right where eigenvalues are equal too, and so are further derivatives (on JAX see
+    :func:`matrix_function`): the entries of Vᵀ ā V are those of Vᵀ ȳ V times
     (f(λᵢ) − f(λⱼ))/(λᵢ − λⱼ), which is f′ where the two are equal. The k-th order takes d^(k + 1) numbers of memory.
 
     References
@@ -116,7 +117,8 @@ def inv_sqrtm(a: Array, /) -> Array:
     -----
     About 15·d³ operations; errors of some eps·√(λ₁/λ_d) of the result.
 
-    The gradient is right where eigenvalues are equal too, in any order: the entries of Vᵀ ā V are those of Vᵀ ȳ V times
+    The gradient is right where eigenvalues are equal too, and so are further derivatives (on JAX see
+    :func:`matrix_function`): the entries of Vᵀ ā V are those of Vᵀ ȳ V times
     (f(λᵢ) − f(λⱼ))/(λᵢ − λⱼ), which is f′ where the two are equal. The k-th order takes d^(k + 1) numbers of memory.
 
     References
@@ -154,7 +156,8 @@ def expm(a: Array, /) -> Array:
     -----
     About 15·d³ operations; errors of some eps·(1 + max |λ|)·exp(max λ).
 
-    The gradient is right where eigenvalues are equal too, in any order: the entries of Vᵀ ā V are those of Vᵀ ȳ V times
+    The gradient is right where eigenvalues are equal too, and so are further derivatives (on JAX see
+    :func:`matrix_function`): the entries of Vᵀ ā V are those of Vᵀ ȳ V times
     (f(λᵢ) − f(λⱼ))/(λᵢ − λⱼ), which is f′ where the two are equal. The k-th order takes d^(k + 1) numbers of memory.
 
     References
@@ -193,7 +196,8 @@ def logm(a: Array, /) -> Array:
     -----
     About 15·d³ operations; errors of some eps·λ₁/λ_d.
 
-    The gradient is right where eigenvalues are equal too, in any order: the entries of Vᵀ ā V are those of Vᵀ ȳ V times
+    The gradient is right where eigenvalues are equal too, and so are further derivatives (on JAX see
+    :func:`matrix_function`): the entries of Vᵀ ā V are those of Vᵀ ȳ V times
     (f(λᵢ) − f(λⱼ))/(λᵢ − λⱼ), which is f′ where the two are equal. The k-th order takes d^(k + 1) numbers of memory.
 
     References

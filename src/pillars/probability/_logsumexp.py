@@ -242,7 +242,8 @@ def _weighted(x: Any, b: Any, axis: Any, where: Any) -> tuple[Any, Any]:
     """log |Σ b·exp x| and the sum's sign: what is largest is counted, with its sign, and log1p sees the rest.
 
     The shift may be rounded: it is a number, subtracted and added. What it makes of the largest terms, 1 but for that
-    rounding, goes with the rest. Where it has swallowed their log b, they are far from 1: then the sum is taken as it is.
+    rounding, goes with the rest. Where it has swallowed their log b, they are far from 1: then the sum is taken
+    as it is.
     """
     xp = namespace(x)
     x, b, counts = _counting(x, b, where)

@@ -79,6 +79,7 @@ def permutation(
     array([[1, 0, 3, 2],
            [5, 4, 7, 6]])
     """
+    _require_bool("permutation", "independent", independent)
     x = _listed("permutation", key, x)
     if not hasattr(x, "shape") or x.shape == ():
         _numbers_axis("permutation", axis)
@@ -156,6 +157,7 @@ def choice(
     x = _listed("choice", key, x)
     whole = hasattr(x, "shape") and x.shape != ()
     lengths = shape_of("choice", shape)
+    _require_bool("choice", "replace", replace)
     if not whole:
         _numbers_axis("choice", axis)
         (n,) = shape_of("choice", x, "x")
@@ -171,6 +173,11 @@ def choice(
     with backend(x).device_scope((x,)):
         places, certain = _positions(key, n, lengths, p, replace, name)
         return _taken(x, places, axis, certain=certain)
+
+
+def _require_bool(where: str, option: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise DTypeError(f"{where}: {option} is {shown(value)}, expected True or False.")
 
 
 def _listed(where: str, key: Any, x: Any) -> Any:
