@@ -514,7 +514,7 @@ def test_operations_have_their_own_gradient_checked(
     assert by_method(found)["autodiff"].ok is True  # of the body: not the rule against itself
     right = softmax.record.rules.vjp
     monkeypatch.setattr(
-        softmax.record.rules, "vjp", lambda *args, **more: (1.01 * right(*args, **more)[0], None)
+        softmax.record.rules, "vjp", lambda *args, **more: (1.01 * right(*args, **more)[0], None, None)
     )
     wrong = check_gradient(softmax, x)
     assert wrong.ok is False

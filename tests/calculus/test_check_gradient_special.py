@@ -191,8 +191,8 @@ def test_every_part_of_a_result_is_checked(variant: Variant, monkeypatch: pytest
         assert found.ok is True, str(found)
     rule = linalg.eigh.record.rules.vjp
 
-    def faulty(g: Any, y: Any, a: Any, /, *, needs: Any) -> Any:
-        return rule(Eigh(g.eigenvalues, 1.01 * g.eigenvectors), y, a, needs=needs)
+    def faulty(g: Any, y: Any, a: Any, /, **options: Any) -> Any:
+        return rule(Eigh(g.eigenvalues, 1.01 * g.eigenvectors), y, a, **options)
 
     monkeypatch.setattr(linalg.eigh.record.rules, "vjp", faulty)
     assert check_gradient(linalg.eigh, a).ok is False
@@ -200,21 +200,35 @@ def test_every_part_of_a_result_is_checked(variant: Variant, monkeypatch: pytest
 
 # ------------------------------------------------------------------------------------------------- NaN by convention
 def test_no_answer_is_not_a_wrong_one(variant: Variant) -> None:
-    """The spread of one entry is 0 whatever it is, and a square root of 0 on the way has no slope."""
+    """The spread of one entry is 0 whatever it is, but a square root of 0 on the way has no slope."""
 
     def spread(x: Any) -> Any:
-        return namespace(x).std(x)
+        return namespace(x).sqrt(namespace(x).var(x))
 
     def through_a_root(x: Any) -> Any:
         xp = namespace(x)
         return xp.sum(xp.sqrt(x * x) ** 2) + x[1]
 
+    assert check_gradient(lambda x: namespace(x).std(x), put(variant, [1.0])).ok is True
     for f, at in ((spread, [1.0]), (through_a_root, [0.0, 1.0])):
         found = check_gradient(f, put(variant, at))
         assert found.ok is None, str(found)
         assert "no answer" in found.rows[-1].note
         assert "find_nonfinite" in found.rows[-1].note
         assert "WRONG" not in str(found)
+
+
+def test_a_right_gradient_is_not_accused_where_autodiff_has_none(variant: Variant) -> None:
+    def f(x: Any) -> Any:
+        xp = namespace(x)
+        return xp.sum(xp.sqrt(x * x) ** 2)
+
+    x = put(variant, [0.0, 1.0])
+    right = check_gradient(f, x, gradient=lambda x: 2 * x)
+    assert right.ok is True, str(right)
+    assert "no answer" in right.rows[0].note
+    assert check_gradient(f, x, gradient=lambda x: 2.1 * x).ok is False
+    assert check_gradient(f, x, gradient=lambda x: x * float("nan")).ok is False
 
 
 def test_kinks_are_called_kinks(variant: Variant) -> None:

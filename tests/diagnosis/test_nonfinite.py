@@ -191,7 +191,8 @@ def test_the_line_of_a_gradient_is_that_of_the_function_whose_it_is() -> None:
 
 
 def test_the_spread_of_one_entry() -> None:
-    found = find_nonfinite(grad(np.std), np.ones(1))
+    assert find_nonfinite(grad(np.std), np.ones(1)) is None
+    found = find_nonfinite(grad(lambda x: np.sqrt(np.var(x))), np.ones(1))
     assert found.operation == "divide in the gradient of sqrt"
     assert found.location == here(-2)
 
@@ -233,3 +234,12 @@ def test_refusals() -> None:
     jax = pytest.importorskip("jax")
     with pytest.raises(CapabilityError, match="find_nonfinite: got arrays inside"):
         jax.jit(lambda x: find_nonfinite(jax.numpy.log, x) or x)(jax.numpy.ones(2))
+
+
+@pytest.mark.parametrize(("f", "operation"), [(lambda x: 1.0 / x, "divide"), (np.log, "log")])
+def test_arrays_of_integers_are_followed_too(f: Any, operation: str) -> None:
+    with np.errstate(all="ignore"):
+        found = find_nonfinite(f, np.asarray([0, 1]))
+    assert found is not None
+    assert found.operation == operation
+    assert found.input_ranges[-1].minimum == 0.0

@@ -111,6 +111,9 @@ def autodiff(evidence: Evidence) -> CheckRow:
     ) as failure:  # what it cannot follow, it cannot judge; the other methods need no derivative
         return apart("autodiff", f"it cannot follow the function: {one_line(failure, LONGEST)}")
     here, there = host.isfinite(raw), host.isfinite(other)
+    unknown = int(host.sum(here & host.isnan(other)))
+    if unknown and bool(host.all(here | ~there)):
+        return apart("autodiff", f"it has no answer: NaN at {unknown} of {raw.size} entries")
     if not bool(host.all(here == there)):
         k = int(host.sum(here != there))
         return CheckRow(

@@ -14,12 +14,15 @@ from pillars.backends import (
     procedure,
     refuse_traced,
     tree_leaves,
+    tree_map,
     tree_paths,
 )
 from pillars.calculus._reading import Computed, layer_of, read
 from pillars.calculus._reverse_arguments import require_function
 
 __all__ = ["Origin", "Range", "find_nonfinite"]
+
+_NOBODY = "a value that no argument reaches"
 
 
 class Range(NamedTuple):
@@ -111,10 +114,10 @@ def find_nonfinite(f: Callable[..., Any], *args: Any) -> Origin | None:
 
     Notes
     -----
-    `f` runs once, and every result is looked at, so that a call costs some tens of microseconds an operation more. On
-    NumPy, CuPy and the strict namespace what cannot be traced is refused as :func:`pillars.calculus.grad` refuses it;
-    on JAX the program is run primitive by primitive, inside compiled functions and gradients too, loops of ``jax.lax``
-    whole.
+    `f` runs once, and once more, with arrays of integers as floats, where only these can have led there. Each result is
+    looked at, so that a call costs some tens of microseconds an operation more. On NumPy, CuPy and the strict namespace
+    what cannot be traced is refused as :func:`pillars.calculus.grad` refuses it; on JAX the program is run primitive by
+    primitive, inside compiled functions and gradients too, loops of ``jax.lax`` whole.
 
     Examples
     --------
@@ -135,7 +138,26 @@ def find_nonfinite(f: Callable[..., Any], *args: Any) -> Origin | None:
             raise
         return search.first
     broken = next((y for y in tree_leaves(result) if _bad(y)), None)
-    return None if broken is None else search.origin_of(broken)
+    if broken is None:
+        return None
+    return search.known(broken) or _of_floats(f, args) or Origin(_NOBODY, "unknown", (_range(broken),))
+
+
+def _of_floats(f: Callable[..., Any], args: tuple[Any, ...]) -> Origin | None:
+    """What is found with arrays of integers, which no trace follows, as floats; None where `f` takes none."""
+
+    def floating(x: Any) -> Any:
+        integers = dtype_kind(getattr(x, "dtype", None)) in ("integer", "bool") and hasattr(x, "shape")
+        return backend(x).xp.astype(x, backend(x).default_float) if integers else x
+
+    floats = tuple(tree_map(floating, argument) for argument in args)
+    search = _Search(floats)
+    try:
+        result = read("find_nonfinite", f, floats, search.note)
+    except Exception:
+        return search.first
+    broken = next((y for y in tree_leaves(result) if _bad(y)), None)
+    return None if broken is None else search.known(broken)
 
 
 class _Search:
@@ -190,11 +212,11 @@ class _Search:
             return f"gradient of {step.of}"
         return outside or "captured array"
 
-    def origin_of(self, y: Any) -> Origin:
-        """Where a result came from; one that no operation made came in as it is."""
+    def known(self, y: Any) -> Origin | None:
+        """Where a result came from, as far as that is known; one that no operation made came in as it is."""
         there = self.places.get(id(y))
         known = self.origins.get(id(y)) or (None if there else self.by_rule)
-        return known or Origin(there or "a value that no argument reaches", "unknown", (_range(y),))
+        return Origin(there, "unknown", (_range(y),)) if there and known is None else known
 
 
 def _chosen(name: str, operands: Any, options: Any) -> list[Any]:
