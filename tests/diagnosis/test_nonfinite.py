@@ -194,7 +194,7 @@ def test_the_spread_of_one_entry() -> None:
     assert find_nonfinite(grad(np.std), np.ones(1)) is None
     found = find_nonfinite(grad(lambda x: np.sqrt(np.var(x))), np.ones(1))
     assert found.operation == "divide in the gradient of sqrt"
-    assert found.location == here(-2)
+    assert found.location == here(-2).replace("test_the_spread_of_one_entry", "<lambda>")
 
 
 def test_numbers_that_do_not_reach_the_result_are_no_culprits() -> None:
