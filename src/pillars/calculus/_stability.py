@@ -17,10 +17,8 @@ from pillars.calculus._schedule_course import Course
 __all__ = ["Preflight", "StabilityLimit", "preflight", "stable_learning_rate"]
 
 _CATAPULT = 2.0  # times the limit: 4/λ for plain descent, beyond which losses were not seen to recover
-_SAME = {
-    "float32": 1e-3,
-    "float64": 1e-7,
-}  # how much H·v may change along a step, relative to λ, on a quadratic
+# how much H·v may change along a step, relative to λ, on a quadratic
+_SAME = {"float32": 1e-3, "float64": 1e-7}
 _MARGIN = 0.9
 _REHEARSED = (1, 4, 16, 64)  # steps after which the curvature is looked at again
 _BEYOND = 1e3  # times the loss at the start
