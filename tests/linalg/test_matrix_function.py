@@ -102,6 +102,30 @@ def test_the_root_scales_to_the_ends_of_the_range() -> None:
         )
 
 
+@pytest.mark.parametrize(("f", "power"), [("sqrt", 0.5), ("inv_sqrt", -0.5), ("log", 0.0)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_derivatives_scale_to_the_ends_of_the_range(f: str, power: float, dtype: str) -> None:
+    """f(sA) is a power of s times f(A), so that its k-th derivatives are s^(power − k) times those at A."""
+    fine = np.finfo(dtype)
+    a, v, w = (x.astype(dtype) for x in (REPEATED, WEIGHTS, BASIS))
+
+    def slope(a: Any) -> Any:
+        return grad(lambda a: np.sum(matrix_function(a, f=f) * w))(a)
+
+    def second(a: Any) -> Any:
+        return grad(lambda a: np.sum(slope(a) * v))(a)
+
+    for order, derivative in ((1, slope), (2, second)):
+        least = (fine.maxexp - 8) / (order - power)
+        for sign in (1, -1):
+            # even, so that a root of s is a power of two
+            exponent = sign * 2 * int(min(least, fine.maxexp - 8) / 2)
+            found = derivative(a * np.asarray(2.0**exponent, dtype))
+            expected = derivative(a).astype(float) * 2.0 ** (exponent * (power - order))
+            near = 512 * float(fine.eps) * np.abs(expected).max()
+            assert np.abs(found.astype(float) - expected).max() <= near, (order, exponent, found, expected)
+
+
 @pytest.mark.parametrize("order", [1, 2, 3])
 @pytest.mark.parametrize("f", FUNCTIONS)
 def test_divided_differences_keep_their_digits(f: str, order: int) -> None:

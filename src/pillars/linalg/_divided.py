@@ -16,7 +16,16 @@ from pillars._typing import Array
 from pillars.backends import Call, Draw, Flops, namespace, operation
 from pillars.linalg._repeated import rounding
 
-__all__ = ["FUNCTIONS", "POSITIVE", "definite", "directional", "require_function", "spectral", "spectrum"]
+__all__ = [
+    "FUNCTIONS",
+    "POSITIVE",
+    "definite",
+    "directional",
+    "require_function",
+    "root_of_scale",
+    "spectral",
+    "spectrum",
+]
 
 _POWERS = {"sqrt": 0.5, "inv_sqrt": -0.5}
 # of positive numbers: nodes are near where they are within a factor
@@ -128,6 +137,15 @@ def spectrum(a: Any) -> tuple[Any, Any, Any]:
     return values, vectors, fine
 
 
+def root_of_scale(a: Any) -> Any:
+    """A power of two whose square is about the largest entry: eigenvalues near the ends of the range lose digits."""
+    xp = namespace(a)
+    most = xp.max(xp.abs(a), axis=(-2, -1), keepdims=True)
+    usual = (most > 0) & xp.isfinite(most)
+    half = xp.floor(0.5 * xp.log2(xp.where(usual, most, xp.ones_like(most))))
+    return xp.where(usual, 2.0**half, xp.ones_like(most))
+
+
 def definite(draw: Draw) -> Any:
     """A positive definite matrix, of eigenvalues apart: where they are not, nothing else differentiates the body."""
     noise = draw.normal(*[draw.size(1, 4)] * 2)
@@ -150,11 +168,18 @@ def directional(a: Array, direction: Array, others: Array | None = None, /, *, f
     The one is apart from the others for JAX, which must see that the result is linear in it.
     """
     xp = namespace(a)
+    directions, sizes = _parts(others), []
+    if f in POSITIVE:
+        # f[sλ, ...] is a power of s times f[λ, ...]: products of the numbers as they are would leave the range
+        root, sizes = root_of_scale(a), [root_of_scale(each) for each in directions]
+        a, directions = a / root / root, [e / r / r for e, r in zip(directions, sizes, strict=True)]
+        for _ in range({"sqrt": 1, "log": 2, "inv_sqrt": 3}[f]):
+            direction = direction / root
+    directions.append(direction)
     values, vectors, fine = spectrum(a)
     turned = xp.matrix_transpose(vectors)
     inner = [
-        xp.matmul(turned, xp.matmul(0.5 * (each + xp.matrix_transpose(each)), vectors))
-        for each in (*_parts(others), direction)
+        xp.matmul(turned, xp.matmul(0.5 * (each + xp.matrix_transpose(each)), vectors)) for each in directions
     ]
     order, (*lead, d, _) = len(inner), a.shape
     differences = _divided(values, f, order)
@@ -168,6 +193,8 @@ def directional(a: Array, direction: Array, others: Array | None = None, /, *, f
     between = tuple(range(len(lead) + 1, len(lead) + order))
     total = xp.sum(total, axis=between) if between else total
     found = xp.matmul(vectors, xp.matmul(total, turned))
+    for size in sizes:
+        found = found * (size / root) * (size / root)
     return xp.where(fine, 0.5 * (found + xp.matrix_transpose(found)), xp.full_like(found, xp.nan))
 
 

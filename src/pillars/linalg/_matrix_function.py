@@ -14,6 +14,7 @@ from pillars.linalg._divided import (
     definite,
     directional,
     require_function,
+    root_of_scale,
     spectral,
     spectrum,
 )
@@ -36,7 +37,7 @@ def _named(draw: Draw) -> Call:
 
 def _applied(a: Any, f: str) -> Any:
     xp = namespace(a)
-    root = _root_of_scale(a) if f in POSITIVE else None
+    root = root_of_scale(a) if f in POSITIVE else None
     values, vectors, fine = spectrum(a if root is None else a / root / root)
     y = spectral(values, f)
     if root is not None:
@@ -44,15 +45,6 @@ def _applied(a: Any, f: str) -> Any:
         y = y * root if f == "sqrt" else y / root if f == "inv_sqrt" else y + 2.0 * xp.log(root)
     found = xp.matmul(vectors * y[..., None, :], xp.matrix_transpose(vectors))
     return xp.where(fine, 0.5 * (found + xp.matrix_transpose(found)), xp.full_like(found, xp.nan))
-
-
-def _root_of_scale(a: Any) -> Any:
-    """A power of two whose square is about the largest entry: eigenvalues near the ends of the range lose digits."""
-    xp = namespace(a)
-    most = xp.max(xp.abs(a), axis=(-2, -1), keepdims=True)
-    usual = (most > 0) & xp.isfinite(most)
-    half = xp.floor(0.5 * xp.log2(xp.where(usual, most, xp.ones_like(most))))
-    return xp.where(usual, 2.0**half, xp.ones_like(most))
 
 
 @operation(domain=_definite, jax_derivative="jvp")
