@@ -18,6 +18,8 @@ __all__ = ["SVD", "RightSingular", "leading_svd", "projected_svd", "randomized_s
 _OVERSAMPLES = 10
 _BLOCKS = 5
 _POWERS = 7
+# rows of one QR where only R is wanted
+_ROWS = 4096
 
 
 class SVD(NamedTuple):
@@ -224,8 +226,17 @@ def _leading(image: Any, number: int) -> Any:
         gram = xp.matmul(xp.matrix_transpose(wide), wide)
         _, vectors = xp.linalg.eigh(xp.where(xp.all(xp.isfinite(gram)), gram, xp.zeros_like(gram)))
         return xp.astype(xp.flip(vectors, axis=1)[:, :number], image.dtype)
-    _, _, vh = _svd(xp.linalg.qr(image)[1])
+    _, _, vh = _svd(_triangle(image))
     return xp.matrix_transpose(vh[:number, :])
+
+
+def _triangle(image: Any) -> Any:
+    """R of QR; on a host R of the rows' blocks' R, so that no Q of all rows is made to be thrown away."""
+    xp, rows = namespace(image), max(_ROWS, image.shape[1])
+    if backend(image).host and image.shape[0] > 2 * rows:
+        parts = [image[i : i + rows, :] for i in range(0, image.shape[0], rows)]
+        image = xp.concat([xp.linalg.qr(part)[1] for part in parts])
+    return xp.linalg.qr(image)[1]
 
 
 @projected_svd.check
