@@ -307,8 +307,8 @@ def _order(key: Any, n: Any, dtype: Any, like: Any) -> Any:
     """A random order of n numbers."""
     if plain_int(n) is None and hasattr(n, "__len__"):
         raise DTypeError(
-            f"permutation: x is a {type(n).__name__}, expected an array, or how many numbers to put in order. "
-            "Convert it with pillars.asarray."
+            f"permutation: x is a {type(n).__name__}, expected an array, or a plain integer: how many numbers to put "
+            "in order. Convert a list with pillars.asarray; a length cannot be traced."
         )
     key, name = destination("permutation", key, dtype, like, integers=True)
     (length,) = shape_of("permutation", n, "n")
