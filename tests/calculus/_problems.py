@@ -49,7 +49,7 @@ def _logistic(draw: Any) -> Any:
 
     def loss(p: Any, x: Any, y: Any) -> Any:
         z = x @ p
-        return np.mean(np.log1p(np.exp(-np.abs(z))) + np.maximum(z, 0) - y * z) + 1e-3 * np.sum(p * p)
+        return np.mean(np.logaddexp(0.0, z) - y * z) + 1e-3 * np.sum(p * p)
 
     return loss, draw.standard_normal(d) * draw.integers(0, 2), (x, y)
 

@@ -209,7 +209,9 @@ def test_no_answer_is_not_a_wrong_one(variant: Variant) -> None:
         xp = namespace(x)
         return xp.sum(xp.sqrt(x * x) ** 2) + x[1]
 
-    assert check_gradient(lambda x: namespace(x).std(x), put(variant, [1.0])).ok is True
+    # JAX's own std has a root on the way too
+    right = None if variant.library == "jax" else True
+    assert check_gradient(lambda x: namespace(x).std(x), put(variant, [1.0])).ok is right
     for f, at in ((spread, [1.0]), (through_a_root, [0.0, 1.0])):
         found = check_gradient(f, put(variant, at))
         assert found.ok is None, str(found)

@@ -180,7 +180,19 @@ def test_schedules_count_by_their_largest_rate() -> None:
         assert found.learning_rate == pytest.approx(rate, rel=1e-6)
         assert found.verdict == "stable"
         assert "all rows in every step: with small batches the limit" in found.advice
-    assert preflight(bowl, np.ones(2), a, optimizer=sgd(warmup_cosine(2.1, 5, 100))).verdict == "diverges"
+
+
+@pytest.mark.parametrize(("peak", "verdict"), [(2.1, "catapult"), (3.0, "diverges")])
+def test_a_schedule_that_comes_down_again_is_judged_by_its_whole_course(peak: float, verdict: str) -> None:
+    """Above the limit of 2 the parameters grow, below it they shrink: a thousandfold loss on the way is too much."""
+    a, optimizer = np.asarray([1.0, 0.5]), sgd(warmup_cosine(peak, 5, 100))
+    assert preflight(bowl, np.ones(2), a, optimizer=optimizer).verdict == verdict
+    params, highest = np.ones(2), 0.0
+    state = optimizer.init(params)
+    for _ in range(100):
+        params, state, *_ = optimizer.update(a * params, state, params)
+        highest = max(highest, float(bowl(params, a)) / float(bowl(np.ones(2), a)))
+    assert (highest > 1e3) == (verdict == "diverges"), highest
 
 
 def test_adams_verdicts() -> None:
