@@ -7,7 +7,7 @@ such: one operation is its own rule, to any order, and never divides by a gap be
 
 from __future__ import annotations
 
-from itertools import permutations
+from itertools import combinations
 from math import prod
 from typing import Any
 
@@ -106,15 +106,14 @@ def _divided(values: Any, f: str, order: int) -> Any:
         for i in range(order + 1)
     ]
     ordered = xp.sort(xp.stack(axes, axis=-1), axis=-1)
-    x = [ordered[..., i] for i in range(order + 1)]
     terms = 32 if float(xp.finfo(values.dtype).eps) < 1e-10 else 16
     # a factor common to all changes a logarithm by a constant, which no difference sees
-    table = [_plain(each / x[-1] if f == "log" else each, f) for each in x]
+    table = _plain(ordered / ordered[..., -1:] if f == "log" else ordered, f)
     for width in range(1, order + 1):
-        table = [
-            _joined(x[i : i + width + 1], table[i], table[i + 1], f, terms) for i in range(order + 1 - width)
-        ]
-    return table[0]
+        # of every run of `width` + 1 nodes, side by side
+        runs = [ordered[..., i : i + order + 1 - width] for i in range(width + 1)]
+        table = _joined(runs, table[..., :-1], table[..., 1:], f, terms)
+    return table[..., 0]
 
 
 def _joined(nodes: list[Any], low: Any, high: Any, f: str, terms: int) -> Any:
@@ -181,21 +180,32 @@ def directional(a: Array, direction: Array, others: Array | None = None, /, *, f
     inner = [
         xp.matmul(turned, xp.matmul(0.5 * (each + xp.matrix_transpose(each)), vectors)) for each in directions
     ]
-    order, (*lead, d, _) = len(inner), a.shape
-    differences = _divided(values, f, order)
-    total: Any = None
-    for arrangement in permutations(inner):
-        product = differences
-        for step, each in enumerate(arrangement):
-            shape = (*lead, *[d if axis in (step, step + 1) else 1 for axis in range(order + 1)])
-            product = product * xp.reshape(each, shape)
-        total = product if total is None else total + product
+    order, lead = len(inner), a.shape[:-2]
+    total = _divided(values, f, order) * _paths(inner, len(lead))
     between = tuple(range(len(lead) + 1, len(lead) + order))
     total = xp.sum(total, axis=between) if between else total
     found = xp.matmul(vectors, xp.matmul(total, turned))
     for size in sizes:
         found = found * (size / root) * (size / root)
     return xp.where(fine, 0.5 * (found + xp.matrix_transpose(found)), xp.full_like(found, xp.nan))
+
+
+def _paths(inner: list[Any], lead: int) -> Any:
+    """Σ over the orders of the matrices of their entries' product along i0 ... ik, at [..., i0, ..., ik].
+
+    The last matrix of a path is any of a set, before it stands a path of the others: 2ᵏ·k products, not k!·k.
+    """
+    xp, k, d = namespace(inner[0]), len(inner), inner[0].shape[-1]
+    paths = {frozenset((j,)): each for j, each in enumerate(inner)}
+    for length in range(2, k + 1):
+        longer: dict[frozenset[int], Any] = {}
+        for among in map(frozenset, combinations(range(k), length)):
+            for last in among:
+                step = xp.reshape(inner[last], (*inner[last].shape[:lead], *[1] * (length - 1), d, d))
+                product = paths[among - {last}][..., None] * step
+                longer[among] = longer[among] + product if among in longer else product
+        paths = longer
+    return paths[frozenset(range(k))]
 
 
 @directional.check
