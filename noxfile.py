@@ -82,45 +82,68 @@ def _one_thread_each() -> dict[str, str]:
 
 
 _NONE_CHOSEN = 5  # what pytest exits with where arguments leave no test
+_WHOLE = ("tests", "--ignore=tests/docs")  # the docs have a session of their own, with every extra there
 
 
-@nox.session(python=TESTED)
+def _test_environment(session: nox.Session) -> None:
+    _install_wheel(session, "jax,cli,report")
+    session.install(*_group("test"))
+
+
+def _pytest(session: nox.Session, marks: str, *arguments: str, x64: bool = False) -> None:
+    """The test command in one precision of JAX; what JAX compiled is kept for the next runs."""
+    cache = {
+        "JAX_COMPILATION_CACHE_DIR": str(Path(session.virtualenv.location).parent / "jax-programs"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+    env = {"JAX_ENABLE_X64": str(int(x64)), "JAX_PLATFORMS": "cpu", **_one_thread_each(), **cache}
+    paths = session.posargs or _WHOLE
+    command = ("python", "-m", "pytest", "-q", "-m", f"not gpu{marks}", *_workers(session), *arguments)
+    session.run(*command, *paths, env=env, success_codes=[0, *([_NONE_CHOSEN] if session.posargs else [])])
+
+
+@nox.session
 def tests(session: nox.Session) -> None:
-    """The built wheel, oldest and newest Python here: alone; then NumPy, strict and JAX, x64 off and on.
-
-    Every test runs in both precisions, each on one of the Pythons, and half of the contracts' draws in both on the
-    oldest. What starts whole processes for most of a minute ("slow") runs once.
-    """
+    """The built wheel on this Python: alone, then every test but the slow, JAX in 32 bits and under jit."""
     _install_wheel(session)
     session.install("pytest")
     session.run("python", "-m", "pytest", "--noconftest", "-q", "tests/base_install.py")
-
-    _install_wheel(session, "jax,cli,report")
-    session.install(*_group("test"))
-    for number, (x64, paths, wanted) in enumerate(_passes(session)):
-        session.log("JAX in %s bits", "64" if x64 == "1" else "32")
-        env = {"JAX_ENABLE_X64": x64, "JAX_PLATFORMS": "cpu", **_one_thread_each()}
-        command = ("python", "-m", "pytest", "-q", "-m", f"not gpu{wanted}", *_workers(session))
-        codes = [0] if number == 0 else [0, _NONE_CHOSEN]
-        session.run(*command, *(session.posargs or paths), env=env, success_codes=codes)
+    _test_environment(session)
+    _pytest(session, " and not slow", "--jax-mode=jit")
 
 
-def _passes(session: nox.Session) -> list[tuple[str, list[str], str]]:
-    """JAX's precision, what runs in it, with which marks: all in 32 bits on the oldest Python, in 64 on others.
+@nox.session(name="tests(numpy)")
+def tests_numpy(session: nox.Session) -> None:
+    """Every test that JAX's precision cannot change, the slow ones too."""
+    _test_environment(session)
+    _pytest(session, " and not jax")
 
-    Then more: in another precision only what JAX takes part in. One Python alone runs all of that twice.
+
+@nox.session(name="tests(jax)")
+@nox.parametrize("x64", [False, True], ids=["32 bits", "64 bits"])
+def tests_jax(session: nox.Session, x64: bool) -> None:
+    """Every test that JAX's precision can change, in both, the slow ones too."""
+    _test_environment(session)
+    _pytest(session, " and jax", x64=x64)
+
+
+@nox.session(python=TESTED)
+def matrix(session: nox.Session) -> None:
+    """What plain `nox` leaves: the newest Python, JAX in 64 bits and eagerly; what is slow, once, on the oldest.
+
+    Slow is what costs minutes and is worth one run for each change: processes that are killed, every gradient's audit,
+    a planted fault for every contract, the contracts' second draws.
     """
-    whole = ["tests", "--ignore=tests/docs"]  # the docs have a session of their own, with every extra there
-    if len(TESTED) == 1:
-        return [("0", whole, ""), ("1", whole, " and jax and not slow")]
-    if session.python != OLDEST:
-        return [("1", whole, " and not slow")]
-    contracts = ["tests/contracts", "tests/test_worked_examples.py", "-k", "not seed1"]
-    return [("0", whole, ""), ("1", contracts, " and jax")]
+    _test_environment(session)
+    if session.python == OLDEST:
+        _pytest(session, " and slow")
+    if session.python == TESTED[-1]:
+        _pytest(session, " and not slow", "--jax-mode=eager", "-k", "not strict", x64=True)
 
 
-@nox.session(python=OLDEST)
-def tests_gpu(session: nox.Session) -> None:
+@nox.session(name="tests(cupy)", python=OLDEST)
+def tests_cupy(session: nox.Session) -> None:
     """The GPU tests, on CuPy and JAX; says *not run*, and why, where there is no usable GPU."""
     seen = _said("nvidia-smi")
     if seen is None:

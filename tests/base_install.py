@@ -1,4 +1,4 @@
-"""The base install alone: `nox -s tests` runs this by name where neither JAX nor any extra is installed."""
+"""The base install alone: `nox` runs this by name where neither JAX nor any extra is installed."""
 
 from __future__ import annotations
 

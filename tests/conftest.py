@@ -103,11 +103,32 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
             terminalreporter.line(f"{number:6d}  {reason}")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--jax-mode",
+        choices=("both", "eager", "jit"),
+        default="both",
+        help="of tests that run on JAX eagerly and under jit, in one of the two alone",
+    )
+
+
 _LIBRARY = re.compile(r"(?<![a-z])(numpy|strict|jax|cupy)(?![a-z])")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what JAX's precision can change: the second pass, in 64 bits, need not repeat the rest."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    _mark_jax(items)
+    mode = config.getoption("--jax-mode")
+    if mode == "both":
+        return
+    every = {item.nodeid for item in items}
+    jitted = {name for name in every if "jax-jit" in name and name.replace("jax-jit", "jax") in every}
+    left_out = jitted if mode == "eager" else {name.replace("jax-jit", "jax") for name in jitted}
+    config.hook.pytest_deselected(items=[item for item in items if item.nodeid in left_out])
+    items[:] = [item for item in items if item.nodeid not in left_out]
+
+
+def _mark_jax(items: list[pytest.Item]) -> None:
+    """Mark what JAX's precision can change: another pass, in 64 bits, need not repeat the rest."""
     named: dict[Path, bool] = {}
     for item in items:
         libraries = set(_LIBRARY.findall(item.nodeid.partition("[")[2]))

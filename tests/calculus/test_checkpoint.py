@@ -96,6 +96,7 @@ def interrupted(at: int, *args: Any, **options: Any) -> None:
 
 
 # ----------------------------------------------------------------------------------------------------------- resumption
+@pytest.mark.slow
 @BACKENDS
 @pytest.mark.parametrize("plan", PLANS)
 def test_an_interrupted_run_ends_with_the_same_bits(name: str, plan: str, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from pillars.cli._app import app
 runner = CliRunner()
 
 
+@pytest.mark.slow
 def test_every_gradient_holds_and_every_tenant_is_there() -> None:
     found = runner.invoke(app, ["audit", "--backend", "numpy", "--json"])
     assert found.exit_code == 0, found.stdout[-2000:] + found.stderr
@@ -27,6 +28,7 @@ def test_every_gradient_holds_and_every_tenant_is_there() -> None:
     assert {row["backend"] for row in listed["rows"]} == {"numpy"}
 
 
+@pytest.mark.slow
 def test_a_wrong_gradient_exits_with_1(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     row = measure.audit(["numpy"])[0]._replace(error=0.5, ok=False, note="argument x")
     monkeypatch.setattr(sys.modules["pillars.measure._audit"], "audit", lambda backends=None: [row])

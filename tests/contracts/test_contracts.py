@@ -55,6 +55,14 @@ CONTRACTS: list[tuple[str, Any, tuple[str, ...], int]] = [
 ]
 
 
+# the derivative that is its own rule: the functions of matrices above it run it at every depth
+_LONG = frozenset({("depth", "linalg.directional"), ("special-points", "linalg.directional")})
+
+
+def _marks(contract: str, record: Record, seed: int) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.slow] if seed > 0 or (contract, record.name) in _LONG else []
+
+
 def cases() -> list[Any]:
     gpu = {one.id for one in GPU_VARIANTS}
     return [
@@ -64,7 +72,7 @@ def cases() -> list[Any]:
             name,
             seed,
             id=f"{contract}-{record.name}-{name}-seed{seed}",
-            marks=[pytest.mark.gpu] if name in gpu else [],
+            marks=_marks(contract, record, seed) + ([pytest.mark.gpu] if name in gpu else []),
         )
         for contract, check, names, seeds in CONTRACTS
         for record in operations()

@@ -26,6 +26,7 @@ def cases() -> list[Any]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fault", "record"), cases())
 def test_a_planted_fault_is_noticed(fault: Fault, record: Record) -> None:
     where = variant(fault.variant)

@@ -67,7 +67,7 @@ def test_a_wrong_example_is_caught(planted: str, tmp_path: Path) -> None:
 def test_ci_runs_the_command_that_the_readme_gives() -> None:
     lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
     commands = [line for line in lines if line and not line.startswith(("#", "set ", "cd "))]
-    assert commands == [TEST]
+    assert commands == [TEST, ".venv/bin/nox -s matrix"]
 
 
 def test_ci_runs_from_the_repository_and_stops_at_the_first_failure() -> None:

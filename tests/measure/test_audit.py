@@ -39,6 +39,7 @@ def rows(everything: list[AuditRow]) -> list[AuditRow]:
     return [row for row in everything if not row.traced]
 
 
+@pytest.mark.slow
 def test_every_hand_derived_gradient_holds(rows: list[AuditRow]) -> None:
     assert [row for row in rows if row.ok is False] == []
     wanted = {
@@ -219,12 +220,14 @@ def test_every_function_that_grad_differentiates_holds(everything: list[AuditRow
         assert all(row.note for row in methods.values())
 
 
+@pytest.mark.slow
 def test_on_jax_there_is_nothing_to_trace() -> None:
     assert list(rule_checks(backend("strict")))
     pytest.importorskip("jax")
     assert list(rule_checks(backend("jax"))) == []
 
 
+@pytest.mark.slow
 def test_the_strict_namespace_holds() -> None:
     found = dict(rule_checks(backend("strict")))
     assert len(found) > 90

@@ -62,6 +62,7 @@ def test_the_inputs_are_seeded_single_precision_and_as_announced() -> None:
         assert all(part.dtype == one.dtype for part in tree_leaves(one.inputs.cotangent) if part is not None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "dtype"), [("small", "float32"), ("large", "float32"), ("large", "float64")]
 )
