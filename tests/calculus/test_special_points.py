@@ -197,6 +197,21 @@ def test_one_singular_matrix_takes_nothing_from_those_beside_it() -> None:
     np.testing.assert_allclose(g[1], np.diag([0.5, 0.25]))
 
 
+@pytest.mark.parametrize("order", [0.5, 1.5, 2, 3, -1])
+def test_a_norm_of_zeros_has_no_curvature_of_any_order(order: float) -> None:
+    x = np.asarray([[0.0, 0.0], [1.0, 2.0]])
+    with np.errstate(all="ignore"):
+        # the other slice keeps what it has
+        alone = hvp(lambda x: np.linalg.norm(x, order), x[1], np.ones(2))
+        g = grad(lambda x: np.sum(np.linalg.norm(x, order, axis=1)))(x)
+        h = hvp(lambda x: np.sum(np.linalg.norm(x, order, axis=1)), x, np.ones((2, 2)))
+        square = hvp(lambda x: np.sum(np.linalg.norm(x, order, axis=1) ** 2), x, np.ones((2, 2)))
+    np.testing.assert_array_equal(g[0], 0.0)
+    assert np.isnan(h[0]).all()
+    np.testing.assert_allclose(h[1], alone, rtol=1e-13)
+    np.testing.assert_array_equal(square[0], 2.0 if order == 2 else np.nan)
+
+
 # ------------------------------------------------------------------------------------------------- what users are told
 def test_a_rate_beyond_the_limit_is_seen_where_the_norm_is_zero() -> None:
     for f in (lambda x: np.linalg.norm(x) ** 2, lambda x: np.hypot(x[0], x[1]) ** 2):
