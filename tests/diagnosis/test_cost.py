@@ -9,7 +9,7 @@ import pytest
 
 from pillars import CapabilityError
 from pillars.calculus import grad
-from pillars.diagnosis import cost, shapes
+from pillars.diagnosis import cost, find_nonfinite, shapes
 from pillars.layers import layer_norm, linear
 
 
@@ -85,3 +85,10 @@ def test_a_gradient_costs_about_three_times_its_value() -> None:
     assert (
         1.9 < cost(grad(f), w, x).flops / cost(f, w, x).flops < 2.2
     )  # the product again once: x has no gradient here
+
+
+@pytest.mark.parametrize("read", [cost, shapes, find_nonfinite])
+def test_errors_name_the_function_that_was_called(read: Any) -> None:
+    for f in (lambda x: float(x[0]), np.unpackbits, lambda x: np.add(x, 1.0, out=np.ones(2))):
+        with pytest.raises(CapabilityError, match=rf"^{read.__name__}: "):
+            read(f, np.ones(2))

@@ -7,7 +7,7 @@ from typing import Any
 
 from pillars._errors import ShapeError
 from pillars.backends import namespace, procedure, tree_flatten, tree_leaves, tree_paths, tree_unflatten
-from pillars.calculus._reverse import grad
+from pillars.calculus._reverse import gradient_for
 from pillars.calculus._reverse_arguments import home_of, parameter_leaves, refuse_unlike, require_function
 
 __all__ = ["hvp"]
@@ -56,10 +56,11 @@ def hvp(f: Callable[..., Any], x: Any, v: Any, /, *args: Any, **options: Any) ->
     require_function("hvp", f)
     home = home_of("hvp", (x, v, args, options))
     leaves, treedef = parameter_leaves("hvp", home, 0, x, (x, args, options))
+    slope = gradient_for("hvp", f)
     vector = _like(home, v, x, leaves, treedef)
 
     def gradient(x: Any) -> Any:
-        return grad(f)(x, *args, **options)
+        return slope(x, *args, **options)
 
     def along(x: Any) -> Any:
         """⟨∇f(x), v⟩."""
@@ -74,8 +75,10 @@ def hvp(f: Callable[..., Any], x: Any, v: Any, /, *args: Any, **options: Any) ->
     if not leaves:
         return point
     if home.name == "jax":
-        return home.jvp(gradient, (point,), (tree_unflatten(treedef, vector),), lambda: grad(along)(point))
-    return grad(along)(point)
+        return home.jvp(
+            gradient, (point,), (tree_unflatten(treedef, vector),), lambda: gradient_for("hvp", along)(point)
+        )
+    return gradient_for("hvp", along)(point)
 
 
 def _like(home: Any, v: Any, x: Any, leaves: list[Any], treedef: Any) -> list[Any]:

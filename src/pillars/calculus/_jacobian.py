@@ -83,7 +83,7 @@ def jacobian(f: Callable[..., Any], x: Any, /, *args: Any, **options: Any) -> An
     leaves, treedef = parameter_leaves("jacobian", home, 0, x, (x, args, options))
     if home.name == "jax":
         return _mapped(home, functools.partial(_applied, home, f, args, options), leaves, treedef)
-    trace = Trace(space_of(home))
+    trace = Trace(space_of(home), "jacobian")
     lent: list[Any] = []
     others = [outside(trace, each, lent) for each in args]
     more = {key: outside(trace, option, lent) for key, option in options.items()}

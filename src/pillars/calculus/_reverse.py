@@ -26,12 +26,12 @@ from pillars.calculus._reverse_arguments import (
     value_of,
     with_aux,
 )
-from pillars.calculus._tape import Trace
+from pillars.calculus._tape import CALLER, Trace
 from pillars.calculus._traced import TracedArray, escaped, strip
 from pillars.calculus._traced_backward import backward
 from pillars.calculus._traced_namespace import space_of
 
-__all__ = ["call", "grad", "result_of", "value_and_grad", "vjp"]
+__all__ = ["call", "grad", "gradient_for", "result_of", "value_and_grad", "vjp"]
 
 
 @procedure()
@@ -192,7 +192,7 @@ def vjp(f: Callable[..., Any], /, *args: Any) -> tuple[Any, Callable[[Any], tupl
             parameter_leaves("vjp", home, position, argument, args)
         out, pullback = home.vjp(f, *args)
         return out, lambda g: pullback(cotangents_of(home.xp, out, g))
-    trace = Trace(space_of(home))
+    trace = Trace(space_of(home), "vjp")
     inputs, given = [], []
     for position, argument in enumerate(args):
         leaves, treedef = parameter_leaves("vjp", home, position, argument, args)
@@ -217,11 +217,17 @@ def vjp(f: Callable[..., Any], /, *args: Any) -> tuple[Any, Callable[[Any], tupl
     return out, pull
 
 
+def gradient_for(name: str, f: Callable[..., Any]) -> Callable[..., Any]:
+    """:func:`grad` on behalf of another public function, which errors name."""
+    both = _value_and_grad(f, 0, name, has_aux=False)
+    return lambda *args, **options: both(*args, **options)[1]
+
+
 def result_of(trace: Trace, x: Any) -> Any:
     """A result, in memory that the rules do not read."""
     if type(x) is TracedArray:
         if x._trace is not trace and not x._trace.open:
-            escaped()
+            escaped(x._trace.name)
         if x._trace not in (trace, trace.space.constants):
             return x
         x = x._value
@@ -242,7 +248,7 @@ def _value_and_grad(
         parameters = [parameter_leaves(name, home, place, args[place], (args, options)) for place in places]
         if home.name == "jax":
             return _on_jax(name, f, home, wanted, args, options, places, parameters, has_aux)
-        trace = Trace(space_of(home))
+        trace = Trace(space_of(home), name)
         lent: list[Any] = []
         given = [None if place in places else outside(trace, x, lent) for place, x in enumerate(args)]
         more = {key: outside(trace, option, lent) for key, option in options.items()}
@@ -275,14 +281,15 @@ def _value_and_grad(
 
 def call(trace: Trace, f: Callable[..., Any], args: Sequence[Any], options: dict[str, Any]) -> Any:
     """`f` of traced arguments, which closes the trace."""
+    token = CALLER.set(trace.name)
     try:
         return f(*args, **options)
     except ValueError as error:
         # a[i] = traced: NumPy puts its own words in front of the reason, or has them alone
         if isinstance(error.__cause__, CapabilityError) or "setting single item" in str(error):
             raise CapabilityError(
-                "grad: got a traced value assigned into an element of a plain array, expected a new array: a plain "
-                "array cannot hold a gradient. Use stack, concatenate or where."
+                f"{trace.name}: got a traced value assigned into an element of a plain array, expected a new array: a "
+                "plain array cannot hold a gradient. Use stack, concatenate or where."
             ).with_traceback(error.__traceback__) from None
         raise
     except (AttributeError, TypeError) as error:
@@ -291,12 +298,13 @@ def call(trace: Trace, f: Callable[..., Any], args: Sequence[Any], options: dict
             raise reason from None
         if trace.space.wraps and ("TracedArray" in str(error) or "traced array has no" in str(error)):
             raise CapabilityError(
-                f"grad: got a function of {trace.space.root.name}'s own on a traced array ({error}), expected one that "
-                "lets other arrays take part. Use operators, methods (x.sum()), NumPy's functions (np.exp(x)), or "
-                "those of xp = pillars.backends.namespace(x)."
+                f"{trace.name}: got a function of {trace.space.root.name}'s own on a traced array ({error}), expected "
+                "one that lets other arrays take part. Use operators, methods (x.sum()), NumPy's functions "
+                "(np.exp(x)), or those of xp = pillars.backends.namespace(x)."
             ).with_traceback(error.__traceback__) from None
         raise
     finally:
+        CALLER.reset(token)
         trace.open = False
 
 
