@@ -269,3 +269,11 @@ def test_arrays_of_integers_are_followed_too(f: Any, operation: str) -> None:
     assert found is not None
     assert found.operation == operation
     assert found.input_ranges[-1].minimum == 0.0
+
+
+def test_an_origin_prints_as_words() -> None:
+    found = find_nonfinite(np.log, np.asarray([0.0, 2.0]))
+    assert str(found) == f"log, at {found.location}\n  float64 (2,): 0 to 2"
+    assert str(Range((3,), "float32", 1.0, 2.0, 1)) == "float32 (3,): 1 to 2, 1 not finite"
+    nothing = Range((), "float64", float("nan"), float("nan"), 1)
+    assert str(nothing) == "float64 (): no finite number, 1 not finite"

@@ -32,7 +32,8 @@ from pillars.calculus._schedules import (
     step_decay,
     warmup_cosine,
 )
-from pillars.calculus._stability import Preflight, StabilityLimit, preflight, stable_learning_rate
+from pillars.calculus._stability import preflight, stable_learning_rate
+from pillars.calculus._stability_result import Preflight, StabilityLimit
 from pillars.calculus._steps import AdamState, SgdState, Step
 from pillars.calculus._sweep import ImpliedSharpness, SweepRow, implied_sharpness, learning_rate_sweep
 
