@@ -9,6 +9,7 @@ from pillars.calculus._curvature import Sharpness, sharpness
 from pillars.calculus._descent import gradient_descent
 from pillars.calculus._descent_plan import Metrics
 from pillars.calculus._descent_result import Descent, History
+from pillars.calculus._hessian import hessian
 from pillars.calculus._hvp import hvp
 from pillars.calculus._jacobian import jacobian
 from pillars.calculus._least_squares import LeastSquaresLoss, Quadratic
@@ -72,6 +73,7 @@ __all__ = [
     "exponential_decay",
     "grad",
     "gradient_descent",
+    "hessian",
     "huber",
     "hvp",
     "implied_sharpness",

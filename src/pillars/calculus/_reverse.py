@@ -217,9 +217,9 @@ def vjp(f: Callable[..., Any], /, *args: Any) -> tuple[Any, Callable[[Any], tupl
     return out, pull
 
 
-def gradient_for(name: str, f: Callable[..., Any]) -> Callable[..., Any]:
+def gradient_for(name: str, f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callable[..., Any]:
     """:func:`grad` on behalf of another public function, which errors name."""
-    both = _value_and_grad(f, 0, name, has_aux=False)
+    both = _value_and_grad(f, argnums, name, has_aux=False)
     return lambda *args, **options: both(*args, **options)[1]
 
 
