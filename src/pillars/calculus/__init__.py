@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from pillars._errors import no_such_name
 from pillars.calculus._check_gradient import check_gradient
 from pillars.calculus._check_rows import CheckRow, GradientCheck
 from pillars.calculus._clipping import Clipped, clip_by_global_norm, clip_by_value
@@ -96,3 +99,6 @@ __all__ = [
     "vjp",
     "warmup_cosine",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = no_such_name(__name__)
