@@ -231,6 +231,23 @@ def test_a_size_that_a_selection_keeps_away_makes_no_nan() -> None:
     )
 
 
+@pytest.mark.parametrize("n", [2, 3, 7])
+def test_ties_keep_their_shares_in_second_derivatives(n: int) -> None:
+    w = np.random.default_rng(n).normal(size=n)
+
+    def by_hand(x: Any) -> Any:
+        # what comes back to max is 0 but for rounding, which must not make NaN of it
+        e = np.exp(x - np.max(x))
+        return np.sum(w * e / np.sum(e))
+
+    smooth = jacobian(grad(lambda x: np.sum(w * np.exp(x) / np.sum(np.exp(x)))), np.zeros(n))
+    np.testing.assert_allclose(jacobian(grad(by_hand), np.zeros(n)), smooth, atol=1e-15)
+    # where it does not cancel, the documented even share: of x·y it would be [[0, 1], [1, 0]]
+    product = lambda v: np.maximum(v[0], v[1]) * np.minimum(v[0], v[1])  # noqa: E731
+    np.testing.assert_array_equal(grad(product)(np.asarray([2.0, 2.0])), [2.0, 2.0])
+    np.testing.assert_array_equal(jacobian(grad(product), np.asarray([2.0, 2.0])), 0.5)
+
+
 # ------------------------------------------------------------------------------------------------- counts of halves
 def test_counts_do_not_live_in_the_data_s_dtype() -> None:
     n = 70_000

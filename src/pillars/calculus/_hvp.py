@@ -39,9 +39,10 @@ def hvp(f: Callable[..., Any], x: Any, v: Any, /, *args: Any, **options: Any) ->
     d/dx ⟨∇f(x), v⟩: the gradient of the gradient, at most some four times the price of a gradient and twice its memory,
     whatever the number of parameters. On JAX forward over reverse mode (``jax.jvp`` of ``jax.grad``); reverse over
     reverse where `f` holds an operation whose rule has no forward mode. Where f has a kink, the curvature of the branch
-    that was taken: relu's is 0; of a tie in max or maximum that of the even share. At 0 a norm, hypot or a magnitude
-    has no curvature, but its square has: on NumPy and CuPy ``norm(x) ** 2`` gives 2v, ``norm(x)`` NaN, and NaN what
-    else hangs on the direction that 0 does not have.
+    that was taken: relu's is 0; of a tie in max or maximum that of the even share, held fixed, which is right where the
+    extreme cancels (a softmax of x − max(x)) and wrong elsewhere: max(x, y)·min(x, y) is x·y. At 0 a norm, hypot or a
+    magnitude has no curvature, but its square has: on NumPy and CuPy ``norm(x) ** 2`` gives 2v, ``norm(x)`` NaN, and
+    NaN what else hangs on the direction that 0 does not have.
 
     References
     ----------

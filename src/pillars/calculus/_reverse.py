@@ -71,11 +71,13 @@ def grad(
 
     Comparisons inside `f` give plain arrays: the gradient is that of the branch taken, and what changes in steps
     (floor, round, sign, argmax, a cast to integers) is a constant. Conventions: abs′(0) = 0; ties in maximum, minimum,
-    max, min and clip are shared evenly; sqrt′(0) = ∞; norms of zeros, of any order, and standard deviations of equal
-    numbers have gradient 0 (of second derivatives there :func:`pillars.calculus.hvp` tells); a branch that where, clip,
-    maximum or max did not take has gradient 0 whatever its slope, so that ``where(x > 0, log(x), 0)`` has gradient 0 at
-    0 (JAX gives NaN there); any other 0·∞ is NaN. Complex numbers may occur on the way. Gradients of gradients work, in
-    any depth.
+    max, min and clip are shared evenly, and further derivatives hold the shares fixed, which is right where the extreme
+    cancels (a softmax of x − max(x)) and wrong elsewhere: the second derivatives of max(x, y)·min(x, y) at a tie are
+    finite and not those of x·y; sqrt′(0) = ∞; norms of zeros, of any order, and standard deviations of equal numbers
+    have gradient 0 (of second derivatives there :func:`pillars.calculus.hvp` tells); a branch that where, clip, maximum
+    or max did not take has gradient 0 whatever its slope, so that ``where(x > 0, log(x), 0)`` has gradient 0 at 0 (JAX
+    gives NaN there); any other 0·∞ is NaN. Complex numbers may occur on the way. Gradients of gradients work, in any
+    depth.
 
     `aux` is a pytree of anything: arrays in it come out as plain ones (inside another gradient: differentiable there),
     and what is no array as it is. An object that is no pytree must not hold arrays of the call.
