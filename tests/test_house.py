@@ -175,6 +175,39 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
         _ = pillars.adam
 
 
+@pytest.mark.parametrize(
+    ("room", "name", "said"),
+    [
+        ("calculus", "hesian", "did you mean pillars.calculus.hessian?"),
+        ("calculus", "gradient", "pillars.calculus.grad?"),
+        ("calculus", "SGD", "did you mean pillars.calculus.sgd"),
+        ("calculus", "SVDD", "did you mean pillars.linalg.SVD?"),
+        ("linalg", "softmax", "it is pillars.probability.softmax"),
+        ("probability", "Softmax", "did you mean pillars.probability.softmax"),
+        ("statistics", "pca", "it is pillars.linalg.pca"),
+        ("layers", "layernorm", "did you mean pillars.layers.layer_norm?"),
+    ],
+)
+def test_a_name_that_a_room_does_not_have_is_told_the_nearest(room: str, name: str, said: str) -> None:
+    with pytest.raises(AttributeError, match=re.escape(said)) as info:
+        getattr(importlib.import_module(f"pillars.{room}"), name)
+    assert str(info.value).startswith(f"module 'pillars.{room}' has no attribute '{name}': ")
+
+
+@pytest.mark.parametrize("room", [room for room in ROOMS if room not in {"cli", "report"}])
+def test_every_room_tells_of_a_name_that_it_does_not_have(room: str) -> None:
+    loaded = importlib.import_module(f"pillars.{room}")
+    with pytest.raises(AttributeError, match=r"did you mean pillars\.(probability\.)?softmax\b"):
+        _ = loaded.sofmaxx
+    # what is private, or a module nobody has imported, is no misspelling
+    with pytest.raises(AttributeError, match=r"has no attribute '_softmaxx'$"):
+        _ = loaded._softmaxx
+
+
+def test_modules_of_a_room_are_still_imported_by_name() -> None:
+    assert python("from pillars.measure import data; print(data.__name__)").strip() == "pillars.measure.data"
+
+
 @pytest.mark.parametrize("module", PROMISED)
 def test_promised_names_resolve(module: str) -> None:
     loaded = importlib.import_module(module)

@@ -133,22 +133,28 @@ if not TYPE_CHECKING:  # a type checker knows the names above, and no others
         return found
 
 
-def _elsewhere(name: str) -> str:
-    """Where a name lives that is not at the front door."""
+def _elsewhere(name: str, room: str = "") -> str:
+    """Where a name lives that is not in this room, or at the front door: the words after the error's."""
     if name.startswith("_"):
         return ""
     import difflib
 
-    homes = [room for room in _ROOMS if room not in ("cli", "report")]
-    rooms = {room: importlib.import_module(f"pillars.{room}").__all__ for room in homes}
-    for room, names in rooms.items():
+    homes = [one for one in _ROOMS if one not in ("cli", "report")]
+    rooms = {home: importlib.import_module(f"pillars.{home}").__all__ for home in homes}
+    for home, names in rooms.items():
         if name in names:
-            return f": it is pillars.{room}.{name}"
-    known = {one: f"{room}.{one}" for room, names in rooms.items() for one in names} | {
-        one: one for one in __all__
-    }
-    near = difflib.get_close_matches(name, known, n=1)
-    return f": did you mean pillars.{known[near[0]]}?" if near else ""
+            return f": it is pillars.{home}.{name}"
+    own = {one.lower(): f"{room}.{one}" for one in rooms.get(room, ())}
+    known = {one.lower(): f"{home}.{one}" for home, names in rooms.items() for one in names}
+    known |= {one.lower(): one for one in __all__}
+    low = name.lower()
+    near = [one[low] for one in (own, known) if low in one][:1]
+    if not near:
+        # a small letter asks for a function
+        alike = [one for one in rooms.get(room, ()) if one[0].isupper() == name[0].isupper()]
+        near = [f"{room}.{one}" for one in difflib.get_close_matches(name, alike, n=3)]
+    near = near or [known[one] for one in difflib.get_close_matches(low, known, n=1)]
+    return f": did you mean {' or '.join(f'pillars.{one}' for one in near)}?" if near else ""
 
 
 def __dir__() -> list[str]:

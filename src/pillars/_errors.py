@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
+from collections.abc import Callable
+from typing import NoReturn
+
 __all__ = [
     "BackendError",
     "CapabilityError",
@@ -9,6 +14,7 @@ __all__ = [
     "DTypeError",
     "PillarsError",
     "ShapeError",
+    "no_such_name",
     "one_line",
     "shown",
 ]
@@ -55,3 +61,16 @@ def one_line(error: BaseException, limit: int | None = None) -> str:
     said = " ".join(str(error).split())
     text = f"{type(error).__name__}: {said}" if said else f"{type(error).__name__} without a message"
     return text if limit is None or len(text) <= limit else text[: limit - 1] + "…"
+
+
+def no_such_name(module: str) -> Callable[[str], NoReturn]:
+    """A room's ``__getattr__``: a name that it does not have is told where it is, or what is most like it."""
+
+    def find(name: str) -> NoReturn:
+        hint = ""
+        # a module that nothing has imported yet is no misspelling
+        if not name.startswith("_") and importlib.util.find_spec(f"{module}.{name}") is None:
+            hint = importlib.import_module("pillars")._elsewhere(name, module.rpartition(".")[2])
+        raise AttributeError(f"module {module!r} has no attribute {name!r}{hint}")
+
+    return find

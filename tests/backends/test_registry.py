@@ -19,6 +19,7 @@ from backends._toys import scaled
 from contracts._support import operations
 from pillars.backends import Adapter, available, kernel_table, namespace, register_array_type
 from pillars.backends import _registry as registry
+from pillars.probability import softmax
 
 
 def test_namespaces_by_type():
@@ -40,6 +41,23 @@ def test_the_namespace_of_jax_inside_and_outside_a_trace():
     )
     assert seen == [jax.numpy] * 3
     assert namespace(jax.numpy.ones(2)) is jax.numpy
+
+
+def test_arrays_inside_a_program_of_jax_are_its_own():
+    jax = pytest.importorskip("jax")
+    closed = jax.make_jaxpr(lambda x: x * np.asarray([1.0, 2.0, 3.0]))(jax.numpy.ones(3))
+    inside = [*closed.consts, *(x.val for e in closed.eqns for x in e.invars if hasattr(x, "val"))]
+    constant = next(x for x in inside if getattr(x, "shape", ()) == (3,))
+    if type(constant) is np.ndarray:
+        pytest.skip("not applicable: this JAX keeps NumPy's arrays as they are")
+    assert namespace(constant) is jax.numpy
+    assert pillars.backend(constant).name == "jax"
+    assert pillars.backend(constant).device_beside(constant) is None
+    found = softmax(constant)
+    assert isinstance(found, jax.Array)
+    np.testing.assert_array_equal(found, softmax(jax.numpy.asarray(constant)))
+    # NumPy's own array classes are not
+    assert not pillars.backend("jax").owns(np.ma.MaskedArray)
 
 
 def test_an_adapter_handles_its_own_arrays():

@@ -197,6 +197,21 @@ def test_one_singular_matrix_takes_nothing_from_those_beside_it() -> None:
     np.testing.assert_allclose(g[1], np.diag([0.5, 0.25]))
 
 
+@pytest.mark.parametrize("order", [0.5, 1.5, 2, 3, -1])
+def test_a_norm_of_zeros_has_no_curvature_of_any_order(order: float) -> None:
+    x = np.asarray([[0.0, 0.0], [1.0, 2.0]])
+    with np.errstate(all="ignore"):
+        # the other slice keeps what it has
+        alone = hvp(lambda x: np.linalg.norm(x, order), x[1], np.ones(2))
+        g = grad(lambda x: np.sum(np.linalg.norm(x, order, axis=1)))(x)
+        h = hvp(lambda x: np.sum(np.linalg.norm(x, order, axis=1)), x, np.ones((2, 2)))
+        square = hvp(lambda x: np.sum(np.linalg.norm(x, order, axis=1) ** 2), x, np.ones((2, 2)))
+    np.testing.assert_array_equal(g[0], 0.0)
+    assert np.isnan(h[0]).all()
+    np.testing.assert_allclose(h[1], alone, rtol=1e-13)
+    np.testing.assert_array_equal(square[0], 2.0 if order == 2 else np.nan)
+
+
 # ------------------------------------------------------------------------------------------------- what users are told
 def test_a_rate_beyond_the_limit_is_seen_where_the_norm_is_zero() -> None:
     for f in (lambda x: np.linalg.norm(x) ** 2, lambda x: np.hypot(x[0], x[1]) ** 2):
@@ -214,6 +229,23 @@ def test_a_size_that_a_selection_keeps_away_makes_no_nan() -> None:
     np.testing.assert_array_equal(
         hvp(lambda x: np.sum(np.abs(x)) + np.sum(x * x), np.zeros(2), np.ones(2)), [2.0, 2.0]
     )
+
+
+@pytest.mark.parametrize("n", [2, 3, 7])
+def test_ties_keep_their_shares_in_second_derivatives(n: int) -> None:
+    w = np.random.default_rng(n).normal(size=n)
+
+    def by_hand(x: Any) -> Any:
+        # what comes back to max is 0 but for rounding, which must not make NaN of it
+        e = np.exp(x - np.max(x))
+        return np.sum(w * e / np.sum(e))
+
+    smooth = jacobian(grad(lambda x: np.sum(w * np.exp(x) / np.sum(np.exp(x)))), np.zeros(n))
+    np.testing.assert_allclose(jacobian(grad(by_hand), np.zeros(n)), smooth, atol=1e-15)
+    # where it does not cancel, the documented even share: of x·y it would be [[0, 1], [1, 0]]
+    product = lambda v: np.maximum(v[0], v[1]) * np.minimum(v[0], v[1])  # noqa: E731
+    np.testing.assert_array_equal(grad(product)(np.asarray([2.0, 2.0])), [2.0, 2.0])
+    np.testing.assert_array_equal(jacobian(grad(product), np.asarray([2.0, 2.0])), 0.5)
 
 
 # ------------------------------------------------------------------------------------------------- counts of halves

@@ -266,3 +266,31 @@ def test_predictions_do_not_change_what_they_look_at() -> None:
     kept = problem.params.copy()
     preflight(problem.loss, problem.params, *problem.data, optimizer=sgd(0.1))
     np.testing.assert_array_equal(problem.params, kept)
+
+
+def test_what_is_found_prints_as_words() -> None:
+    loss, upside_down = (lambda w, x, y: np.mean((w * x - y) ** 2)), lambda w: -np.sum(w**2)
+    assert re.fullmatch(
+        r"largest eigenvalue of the Hessian 22 ± \d\.\de-\d+", str(sharpness(loss, 0.0, X, Y))
+    )
+    limit = stable_learning_rate(loss, 0.0, X, Y, optimizer=sgd(1.0, momentum=0.9))
+    first, second, third = str(limit).split("\n")
+    assert first == "stable below the learning rate 0.1727"
+    assert second.startswith("2(1+β)/λ with λ = 22 ± ")
+    assert third == "with small batches it may sink to 0.009091"
+    assert "no learning rate is too large here" in str(stable_learning_rate(upside_down, np.ones(2)))
+    found = preflight(loss, 0.0, X, Y, optimizer=sgd(0.1))
+    said = "diverges: learning rate 0.1, limit 0.09091, exact on this quadratic"
+    assert str(found) == f"{said}\n{found.advice}"
+    assert str(preflight(upside_down, np.ones(2), optimizer=sgd(1.0))).startswith(
+        "stable: learning rate 1, no limit\n"
+    )
+    untold = preflight(np.linalg.norm, np.zeros(2), optimizer=sgd(1.0))
+    assert str(untold).startswith("cannot be told: learning rate 1\n")
+    well = preflight(lambda w: np.sum(w**4 / 4 - w**2 / 2), np.asarray([0.1]), optimizer=sgd(0.99))
+    assert f"no limit, {well.ahead:.4g} on the way of the first 64 steps\n" in str(well)
+    with np.errstate(over="ignore"):
+        steep = preflight(lambda w: np.sum(w**2 / 2 + 20 * w**4), np.asarray([0.01]), optimizer=sgd(1.99))
+    assert "; in its first 64 steps the loss grows a thousandfold\n" in str(steep)
+    # and as records they are what they were
+    assert repr(found).startswith("Preflight(verdict='diverges', limit=0.0909")

@@ -10,6 +10,7 @@ import pytest
 
 from pillars import CapabilityError, DTypeError, ShapeError
 from pillars.calculus import (
+    SweepRow,
     adam,
     check_gradient,
     gradient_descent,
@@ -139,3 +140,14 @@ def test_a_descent_is_its_own_history() -> None:
     of_history = implied_sharpness(found.history, 0.1)
     assert implied_sharpness(found, 0.1) == of_history
     assert of_history.value == pytest.approx(22.0)
+
+
+def test_rows_and_curvatures_print_as_words() -> None:
+    assert str(SweepRow(0.01, 0.021851, "steps")) == "learning rate 0.01      loss 0.02185     steps"
+    assert "the loss does not rise" in str(implied_sharpness([3.0, 2.0, 1.0], 0.1))
+    steady = str(implied_sharpness([10.0 ** (1.5 * step) for step in range(11)], 1.0)).split("\n")
+    assert steady == [
+        "curvature 6.623, from the growth of the last 10 steps, which is steady",
+        "a run diverges there above the learning rate 0.302",
+    ]
+    assert "not steady: an order of magnitude" in str(implied_sharpness([1.0, 2.0, 3.0], 0.1))

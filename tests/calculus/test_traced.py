@@ -20,7 +20,7 @@ import pytest
 from pillars import BackendError, CapabilityError, DTypeError, ShapeError
 from pillars._typing import AnyArray, Array, Number
 from pillars.backends import Call, Draw, backend, namespace, operation
-from pillars.calculus import grad, hvp, jacobian, value_and_grad, vjp
+from pillars.calculus import grad, gradient_descent, hvp, jacobian, value_and_grad, vjp
 from pillars.calculus._traced import TracedArray
 from pillars.linalg import eigh
 from pillars.probability import log_softmax, logsumexp, softmax
@@ -1022,3 +1022,29 @@ def test_slopes_at_infinity_that_are_known() -> None:
     assert grad(lambda a: np.logaddexp(a, 0.0))(-np.inf) == 0.0
     found = grad(lambda p: np.sum(p ** np.asarray([0.0, 1.0, 2.0])))(np.asarray([np.inf, 1.0, -2.0]))
     assert found.tolist() == [0.0, 1.0, -4.0]
+
+
+@pytest.mark.parametrize(
+    ("name", "differentiate"),
+    [
+        ("grad", lambda f, x: grad(f)(x)),
+        ("value_and_grad", lambda f, x: value_and_grad(f)(x)),
+        ("vjp", vjp),
+        ("jacobian", jacobian),
+        ("hvp", lambda f, x: hvp(f, x, x)),
+        ("gradient_descent", gradient_descent),
+    ],
+)
+def test_errors_begin_with_the_name_of_the_function_that_was_called(name: str, differentiate: Any) -> None:
+    for f, error in (
+        (lambda x: float(np.sum(x)), CapabilityError),
+        (np.unpackbits, CapabilityError),
+        (lambda x: np.sum(x, axis=7), ShapeError),
+    ):
+        with pytest.raises(error, match=rf"^{name}: "):
+            differentiate(f, np.ones(2))
+    # one call inside another: each has its own
+    with pytest.raises(CapabilityError, match=rf"^{name}: "):
+        differentiate(lambda x: float(np.sum(vjp(np.sin, x)[0])), np.ones(2))
+    with pytest.raises(CapabilityError, match=r"^vjp: "):
+        differentiate(lambda x: vjp(lambda y: float(np.sum(y)), x)[0], np.ones(2))

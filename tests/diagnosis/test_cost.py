@@ -9,7 +9,7 @@ import pytest
 
 from pillars import CapabilityError
 from pillars.calculus import grad
-from pillars.diagnosis import cost, shapes
+from pillars.diagnosis import cost, find_nonfinite, shapes
 from pillars.layers import layer_norm, linear
 
 
@@ -85,3 +85,24 @@ def test_a_gradient_costs_about_three_times_its_value() -> None:
     assert (
         1.9 < cost(grad(f), w, x).flops / cost(f, w, x).flops < 2.2
     )  # the product again once: x has no gradient here
+
+
+@pytest.mark.parametrize("read", [cost, shapes, find_nonfinite])
+def test_errors_name_the_function_that_was_called(read: Any) -> None:
+    for f in (lambda x: float(x[0]), np.unpackbits, lambda x: np.add(x, 1.0, out=np.ones(2))):
+        with pytest.raises(CapabilityError, match=rf"^{read.__name__}: "):
+            read(f, np.ones(2))
+
+
+def test_costs_and_shapes_print_as_words() -> None:
+    f = lambda x, w: np.tanh(linear(x, w, name="encoder.0"))  # noqa: E731
+    first, *rows = str(cost(f, np.ones((8, 4)), np.ones((4, 2)))).split("\n")
+    assert first == "144 flops, 704 bytes in 2 operations"
+    assert rows[0].split()[:6] == ["layers.linear", "'encoder.0'", "128", "flops", "448", "bytes"]
+    assert "in <lambda>" in rows[0]
+    assert "layers.linear 'encoder.0'" in str(shapes(f, np.ones((8, 4)), np.ones((4, 2)))[0])
+    assert "(8, 4) (4, 2) -> (8, 2)" in str(shapes(f, np.ones((8, 4)), np.ones((4, 2)))[0])
+    # of many operations the dearest
+    many = str(cost(lambda x: np.sum(np.sin(np.cos(np.tanh(np.exp(np.exp(x) @ x))))), np.ones((3, 3))))
+    assert len(many.split("\n")) == 6
+    assert "matmul" in many.split("\n")[1]

@@ -159,6 +159,32 @@ def test_on_jax_the_primitive_and_the_line_are_told() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("f", "operation"),
+    [
+        (lambda jnp, x: jnp.sum(1 / (1 / x)), None),
+        (lambda jnp, x: jnp.log(x - 1.0), "log"),
+        (lambda jnp, x: x * float("inf"), "captured array"),
+        (lambda jnp, x: x * 1j * float("inf"), "captured array"),
+        (lambda jnp, x: x + jnp.asarray(np.asarray([np.inf, 1.0])), "captured array"),
+        (lambda jnp, x: jnp.where(x > 0, jnp.inf, x), "captured array"),
+        (lambda jnp, x: (x, jnp.inf), "a value that no argument reaches"),
+        (lambda jnp, x: (x, np.asarray([np.inf])), "a value that no argument reaches"),
+    ],
+)
+def test_on_jax_the_literals_of_a_program_are_arrays_too(f: Any, operation: str | None) -> None:
+    jnp = pytest.importorskip("jax").numpy
+    found = find_nonfinite(lambda x: f(jnp, x), jnp.asarray(1.0))
+    assert operation == (found and found.operation)
+    # in a gradient, whose constants are of JAX's own types too
+    slope = find_nonfinite(grad(lambda x: jnp.sum(1 / (1 / x))), jnp.asarray(0.0))
+    assert "test_nonfinite.py" in slope.location
+    # an argument of NumPy's is still the argument
+    assert (
+        find_nonfinite(lambda x, y: x * y, jnp.ones(2), np.asarray([np.inf, 1.0])).operation == "argument 1"
+    )
+
+
 # -------------------------------------------------------------------------------------------------------- in gradients
 def singular(a: Any) -> Any:
     logdet = namespace(a).linalg.slogdet(a)[1]
@@ -243,3 +269,11 @@ def test_arrays_of_integers_are_followed_too(f: Any, operation: str) -> None:
     assert found is not None
     assert found.operation == operation
     assert found.input_ranges[-1].minimum == 0.0
+
+
+def test_an_origin_prints_as_words() -> None:
+    found = find_nonfinite(np.log, np.asarray([0.0, 2.0]))
+    assert str(found) == f"log, at {found.location}\n  float64 (2,): 0 to 2"
+    assert str(Range((3,), "float32", 1.0, 2.0, 1)) == "float32 (3,): 1 to 2, 1 not finite"
+    nothing = Range((), "float64", float("nan"), float("nan"), 1)
+    assert str(nothing) == "float64 (): no finite number, 1 not finite"

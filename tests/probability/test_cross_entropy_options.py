@@ -176,6 +176,26 @@ def test_the_mean_of_none_is_nan_and_their_sum_0(variant: Variant) -> None:
     assert got[1] == 0
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("options", [{}, {"ignore_index": 1}, {"where": np.asarray([True, False, True])}])
+def test_the_mean_of_what_has_no_weight_is_nan(variant: Variant, options: Any, smoothing: float) -> None:
+    options = {key: variant.asarray(x) if key == "where" else x for key, x in options.items()}
+    labels = variant.asarray(np.asarray([0, 1, 0] if options else [0, 0, 0]))
+    logits, weight = variant.asarray(np.asarray([[1.0, -2.0]] * 3)), variant.asarray(np.asarray([0.0, 1.0]))
+
+    def loss(logits: Any, weight: Any, reduction: str = "mean") -> Any:
+        return cross_entropy(
+            logits, labels, weight=weight, label_smoothing=smoothing, reduction=reduction, **options
+        )
+
+    # smoothed, the other class has a share and a loss, which nothing divides
+    assert np.isnan(variant.backend.to_numpy(loss(logits, weight)))
+    assert np.isfinite(variant.backend.to_numpy(loss(logits, weight, "sum")))
+    if variant.id != "jax-jit":
+        for g in grad(loss, (0, 1))(logits, weight):
+            assert np.isnan(variant.backend.to_numpy(g)[0]).all()
+
+
 def test_ignored_samples_beside_weights_and_smoothing_are_as_good_as_absent(draw: Draw) -> None:
     logits, labels, weight = (
         draw.normal(6, 3),

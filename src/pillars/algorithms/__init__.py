@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from pillars._errors import no_such_name
 from pillars.algorithms._attention import attention, attention_weights
 from pillars.algorithms._attention_logsumexp import AttentionLogsumexp, attention_logsumexp
 
 __all__ = ["AttentionLogsumexp", "attention", "attention_logsumexp", "attention_weights"]
+
+if not TYPE_CHECKING:
+    __getattr__ = no_such_name(__name__)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from pillars._errors import no_such_name
 from pillars.backends._boundary import common_backend
 from pillars.backends._capabilities import Capability, capabilities, capability, require
 from pillars.backends._context import Choice, backend, chosen, refuse_traced, use, using
@@ -106,3 +109,6 @@ __all__ = [
     "use",
     "using",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = no_such_name(__name__)

@@ -283,6 +283,10 @@ class Explanation(NamedTuple):
     reason: str
     alternatives: tuple[str, ...]
 
+    def __str__(self) -> str:
+        others = f"\nothers: {', '.join(self.alternatives)}" if self.alternatives else ""
+        return f"{self.kernel}: {self.reason}{others}"
+
 
 def explain(f: Any, /, *args: Any, **options: Any) -> Explanation:
     """Which kernel ``f(*args, **options)`` runs, and why; nothing is computed.
@@ -304,6 +308,9 @@ def explain(f: Any, /, *args: Any, **options: Any) -> Explanation:
     >>> import pillars
     >>> pillars.explain(pillars.softmax, [1.0, 2.0]).kernel
     'on_numpy.softmax:softmax_in_place'
+    >>> print(pillars.explain(pillars.softmax, [1.0, 2.0]))
+    on_numpy.softmax:softmax_in_place: not on_numpy.softmax:softmax: 2 elements are fewer than ...
+    others: body, softmax
     """
     record = getattr(f, "record", None)
     if not isinstance(record, Record) or record.kind != "operation":

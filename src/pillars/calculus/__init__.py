@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from pillars._errors import no_such_name
 from pillars.calculus._check_gradient import check_gradient
 from pillars.calculus._check_rows import CheckRow, GradientCheck
 from pillars.calculus._clipping import Clipped, clip_by_global_norm, clip_by_value
@@ -9,6 +12,7 @@ from pillars.calculus._curvature import Sharpness, sharpness
 from pillars.calculus._descent import gradient_descent
 from pillars.calculus._descent_plan import Metrics
 from pillars.calculus._descent_result import Descent, History
+from pillars.calculus._hessian import hessian
 from pillars.calculus._hvp import hvp
 from pillars.calculus._jacobian import jacobian
 from pillars.calculus._least_squares import LeastSquaresLoss, Quadratic
@@ -32,7 +36,8 @@ from pillars.calculus._schedules import (
     step_decay,
     warmup_cosine,
 )
-from pillars.calculus._stability import Preflight, StabilityLimit, preflight, stable_learning_rate
+from pillars.calculus._stability import preflight, stable_learning_rate
+from pillars.calculus._stability_result import Preflight, StabilityLimit
 from pillars.calculus._steps import AdamState, SgdState, Step
 from pillars.calculus._sweep import ImpliedSharpness, SweepRow, implied_sharpness, learning_rate_sweep
 
@@ -71,6 +76,7 @@ __all__ = [
     "exponential_decay",
     "grad",
     "gradient_descent",
+    "hessian",
     "huber",
     "hvp",
     "implied_sharpness",
@@ -93,3 +99,6 @@ __all__ = [
     "vjp",
     "warmup_cosine",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = no_such_name(__name__)

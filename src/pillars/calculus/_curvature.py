@@ -32,6 +32,9 @@ class Sharpness(NamedTuple):
     value: float
     residual: float
 
+    def __str__(self) -> str:
+        return f"largest eigenvalue of the Hessian {self.value:.6g} ± {self.residual:.1e}"
+
 
 class Subject(NamedTuple):
     """A loss at a point: everything that a verdict on it asks for."""
@@ -136,6 +139,8 @@ def sharpness(loss: Callable[..., Any], params: Any, *data: Any, rng: Any = 0) -
     >>> found = sharpness(lambda w, x, y: np.mean((w * x - y) ** 2), 0.0, x, y)
     >>> round(found.value, 9)
     22.0
+    >>> print(found)
+    largest eigenvalue of the Hessian 22 ± ...
     """
     given = subject("sharpness", loss, params, data)
     found = top(given, rng=rng)

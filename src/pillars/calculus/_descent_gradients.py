@@ -100,7 +100,7 @@ class Automatic(ByHand):
         return batch
 
     def __call__(self, leaves: list[Any], batch: Any) -> tuple[Any, list[Any]]:
-        trace = Trace(self.space)
+        trace = Trace(self.space, "gradient_descent")
         made = [TracedArray(leaf, own, trace) for leaf, own in zip(leaves, self.nodes, strict=True)]
         result = call(trace, self.plan.loss, [tree_unflatten(self.treedef, made), *batch], {})
         value: Any

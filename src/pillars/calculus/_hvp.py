@@ -7,7 +7,7 @@ from typing import Any
 
 from pillars._errors import ShapeError
 from pillars.backends import namespace, procedure, tree_flatten, tree_leaves, tree_paths, tree_unflatten
-from pillars.calculus._reverse import grad
+from pillars.calculus._reverse import gradient_for
 from pillars.calculus._reverse_arguments import home_of, parameter_leaves, refuse_unlike, require_function
 
 __all__ = ["hvp"]
@@ -39,9 +39,10 @@ def hvp(f: Callable[..., Any], x: Any, v: Any, /, *args: Any, **options: Any) ->
     d/dx ⟨∇f(x), v⟩: the gradient of the gradient, at most some four times the price of a gradient and twice its memory,
     whatever the number of parameters. On JAX forward over reverse mode (``jax.jvp`` of ``jax.grad``); reverse over
     reverse where `f` holds an operation whose rule has no forward mode. Where f has a kink, the curvature of the branch
-    that was taken: relu's is 0; of a tie in max or maximum that of the even share. At 0 a norm, hypot or a magnitude
-    has no curvature, but its square has: on NumPy and CuPy ``norm(x) ** 2`` gives 2v, ``norm(x)`` NaN, and NaN what
-    else hangs on the direction that 0 does not have.
+    that was taken: relu's is 0; of a tie in max or maximum that of the even share, held fixed, which is right where the
+    extreme cancels (a softmax of x − max(x)) and wrong elsewhere: max(x, y)·min(x, y) is x·y. At 0 a norm, hypot or a
+    magnitude has no curvature, but its square has: on NumPy and CuPy ``norm(x) ** 2`` gives 2v, ``norm(x)`` NaN, and
+    NaN what else hangs on the direction that 0 does not have.
 
     References
     ----------
@@ -56,10 +57,11 @@ def hvp(f: Callable[..., Any], x: Any, v: Any, /, *args: Any, **options: Any) ->
     require_function("hvp", f)
     home = home_of("hvp", (x, v, args, options))
     leaves, treedef = parameter_leaves("hvp", home, 0, x, (x, args, options))
+    slope = gradient_for("hvp", f)
     vector = _like(home, v, x, leaves, treedef)
 
     def gradient(x: Any) -> Any:
-        return grad(f)(x, *args, **options)
+        return slope(x, *args, **options)
 
     def along(x: Any) -> Any:
         """⟨∇f(x), v⟩."""
@@ -74,8 +76,10 @@ def hvp(f: Callable[..., Any], x: Any, v: Any, /, *args: Any, **options: Any) ->
     if not leaves:
         return point
     if home.name == "jax":
-        return home.jvp(gradient, (point,), (tree_unflatten(treedef, vector),), lambda: grad(along)(point))
-    return grad(along)(point)
+        return home.jvp(
+            gradient, (point,), (tree_unflatten(treedef, vector),), lambda: gradient_for("hvp", along)(point)
+        )
+    return gradient_for("hvp", along)(point)
 
 
 def _like(home: Any, v: Any, x: Any, leaves: list[Any], treedef: Any) -> list[Any]:

@@ -60,8 +60,9 @@ def jacobian(f: Callable[..., Any], x: Any, /, *args: Any, **options: Any) -> An
     Notes
     -----
     One call of `f`, and m passes back for a result of m numbers, each some twice the price of `f`; on JAX the passes
-    are one, mapped (``jax.vmap`` of ``jax.vjp``). The memory of the result, m·n numbers. The Hessian is
-    ``jacobian(grad(f), x)``: n gradients. Of a product with a vector :func:`pillars.calculus.hvp` is far cheaper.
+    are one, mapped (``jax.vmap`` of ``jax.vjp``). The memory of the result, m·n numbers. The Hessian,
+    :func:`pillars.calculus.hessian`, is ``jacobian(grad(f), x)``: n gradients. Of a product with a vector
+    :func:`pillars.calculus.hvp` is far cheaper.
 
     References
     ----------
@@ -83,7 +84,7 @@ def jacobian(f: Callable[..., Any], x: Any, /, *args: Any, **options: Any) -> An
     leaves, treedef = parameter_leaves("jacobian", home, 0, x, (x, args, options))
     if home.name == "jax":
         return _mapped(home, functools.partial(_applied, home, f, args, options), leaves, treedef)
-    trace = Trace(space_of(home))
+    trace = Trace(space_of(home), "jacobian")
     lent: list[Any] = []
     others = [outside(trace, each, lent) for each in args]
     more = {key: outside(trace, option, lent) for key, option in options.items()}

@@ -128,7 +128,7 @@ def read(where: str, f: Callable[..., Any], args: tuple[Any, ...], note: Callabl
             note(Computed(name, tuple(operands), tuple(results), options, record, line(), ""))
 
         return home.run_told(f, args, told)
-    trace = Trace(space_of(home))
+    trace = Trace(space_of(home), where)
     observer = _Observer(note)
     trace.reading = observer.told
     lent: list[Any] = []

@@ -26,12 +26,12 @@ from pillars.calculus._reverse_arguments import (
     value_of,
     with_aux,
 )
-from pillars.calculus._tape import Trace
+from pillars.calculus._tape import CALLER, Trace
 from pillars.calculus._traced import TracedArray, escaped, strip
 from pillars.calculus._traced_backward import backward
 from pillars.calculus._traced_namespace import space_of
 
-__all__ = ["call", "grad", "result_of", "value_and_grad", "vjp"]
+__all__ = ["call", "grad", "gradient_for", "result_of", "value_and_grad", "vjp"]
 
 
 @procedure()
@@ -71,11 +71,13 @@ def grad(
 
     Comparisons inside `f` give plain arrays: the gradient is that of the branch taken, and what changes in steps
     (floor, round, sign, argmax, a cast to integers) is a constant. Conventions: abs′(0) = 0; ties in maximum, minimum,
-    max, min and clip are shared evenly; sqrt′(0) = ∞; norms of zeros, of any order, and standard deviations of equal
-    numbers have gradient 0 (of second derivatives there :func:`pillars.calculus.hvp` tells); a branch that where, clip,
-    maximum or max did not take has gradient 0 whatever its slope, so that ``where(x > 0, log(x), 0)`` has gradient 0 at
-    0 (JAX gives NaN there); any other 0·∞ is NaN. Complex numbers may occur on the way. Gradients of gradients work, in
-    any depth.
+    max, min and clip are shared evenly, and further derivatives hold the shares fixed, which is right where the extreme
+    cancels (a softmax of x − max(x)) and wrong elsewhere: the second derivatives of max(x, y)·min(x, y) at a tie are
+    finite and not those of x·y; sqrt′(0) = ∞; norms of zeros, of any order, and standard deviations of equal numbers
+    have gradient 0 (of second derivatives there :func:`pillars.calculus.hvp` tells); a branch that where, clip, maximum
+    or max did not take has gradient 0 whatever its slope, so that ``where(x > 0, log(x), 0)`` has gradient 0 at 0 (JAX
+    gives NaN there); any other 0·∞ is NaN. Complex numbers may occur on the way. Gradients of gradients work, in any
+    depth.
 
     `aux` is a pytree of anything: arrays in it come out as plain ones (inside another gradient: differentiable there),
     and what is no array as it is. An object that is no pytree must not hold arrays of the call.
@@ -192,7 +194,7 @@ def vjp(f: Callable[..., Any], /, *args: Any) -> tuple[Any, Callable[[Any], tupl
             parameter_leaves("vjp", home, position, argument, args)
         out, pullback = home.vjp(f, *args)
         return out, lambda g: pullback(cotangents_of(home.xp, out, g))
-    trace = Trace(space_of(home))
+    trace = Trace(space_of(home), "vjp")
     inputs, given = [], []
     for position, argument in enumerate(args):
         leaves, treedef = parameter_leaves("vjp", home, position, argument, args)
@@ -217,11 +219,17 @@ def vjp(f: Callable[..., Any], /, *args: Any) -> tuple[Any, Callable[[Any], tupl
     return out, pull
 
 
+def gradient_for(name: str, f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callable[..., Any]:
+    """:func:`grad` on behalf of another public function, which errors name."""
+    both = _value_and_grad(f, argnums, name, has_aux=False)
+    return lambda *args, **options: both(*args, **options)[1]
+
+
 def result_of(trace: Trace, x: Any) -> Any:
     """A result, in memory that the rules do not read."""
     if type(x) is TracedArray:
         if x._trace is not trace and not x._trace.open:
-            escaped()
+            escaped(x._trace.name)
         if x._trace not in (trace, trace.space.constants):
             return x
         x = x._value
@@ -242,7 +250,7 @@ def _value_and_grad(
         parameters = [parameter_leaves(name, home, place, args[place], (args, options)) for place in places]
         if home.name == "jax":
             return _on_jax(name, f, home, wanted, args, options, places, parameters, has_aux)
-        trace = Trace(space_of(home))
+        trace = Trace(space_of(home), name)
         lent: list[Any] = []
         given = [None if place in places else outside(trace, x, lent) for place, x in enumerate(args)]
         more = {key: outside(trace, option, lent) for key, option in options.items()}
@@ -275,14 +283,15 @@ def _value_and_grad(
 
 def call(trace: Trace, f: Callable[..., Any], args: Sequence[Any], options: dict[str, Any]) -> Any:
     """`f` of traced arguments, which closes the trace."""
+    token = CALLER.set(trace.name)
     try:
         return f(*args, **options)
     except ValueError as error:
         # a[i] = traced: NumPy puts its own words in front of the reason, or has them alone
         if isinstance(error.__cause__, CapabilityError) or "setting single item" in str(error):
             raise CapabilityError(
-                "grad: got a traced value assigned into an element of a plain array, expected a new array: a plain "
-                "array cannot hold a gradient. Use stack, concatenate or where."
+                f"{trace.name}: got a traced value assigned into an element of a plain array, expected a new array: a "
+                "plain array cannot hold a gradient. Use stack, concatenate or where."
             ).with_traceback(error.__traceback__) from None
         raise
     except (AttributeError, TypeError) as error:
@@ -291,12 +300,13 @@ def call(trace: Trace, f: Callable[..., Any], args: Sequence[Any], options: dict
             raise reason from None
         if trace.space.wraps and ("TracedArray" in str(error) or "traced array has no" in str(error)):
             raise CapabilityError(
-                f"grad: got a function of {trace.space.root.name}'s own on a traced array ({error}), expected one that "
-                "lets other arrays take part. Use operators, methods (x.sum()), NumPy's functions (np.exp(x)), or "
-                "those of xp = pillars.backends.namespace(x)."
+                f"{trace.name}: got a function of {trace.space.root.name}'s own on a traced array ({error}), expected "
+                "one that lets other arrays take part. Use operators, methods (x.sum()), NumPy's functions "
+                "(np.exp(x)), or those of xp = pillars.backends.namespace(x)."
             ).with_traceback(error.__traceback__) from None
         raise
     finally:
+        CALLER.reset(token)
         trace.open = False
 
 

@@ -224,7 +224,7 @@ def value_of(name: str, trace: Trace, result: Any) -> tuple[Any, Node | None]:
     if type(result) is TracedArray and result._trace in (trace, space.constants):
         result, node = result._value, result._node
     if type(result) is TracedArray and not result._trace.open:
-        escaped()
+        escaped(result._trace.name)
     if type(result) is not TracedArray and type(result) is not space.array_type:
         if not isinstance(result, (int, float, complex)) and not space.root.is_scalar(result):
             if not (hasattr(result, "shape") and hasattr(result, "dtype")) or space.root.is_masked(result):

@@ -183,12 +183,14 @@ def _pull_power_norm(
 ) -> Any:
     """Of sizes x ≥ 0: (x/‖x‖)ᵖ⁻¹."""
     g, x = kept(xp, wide(xp, g), shape, axes), wide(xp, x)
-    known, scale = _largest(getattr(xp, "base", xp), strip(x), axes)
+    base = getattr(xp, "base", xp)
+    known, scale = _largest(base, strip(x), axes)
     z = x / beside(xp, scale)
     total = xp.sum(z**order, axis=axes, keepdims=True)
     length = xp.where(known, total, xp.ones_like(total)) ** (1.0 / order)
-    slope = (z / length) ** (order - 1.0)
-    return along(xp, g, xp.where(known, slope, xp.zeros_like(slope)), known)
+    # 1ᵖ⁻¹ − 1 at zeros: a selection would keep from x that its direction is not known there
+    missing = beside(xp, base.astype(~known, scale.dtype))
+    return along(xp, g, (z / length + missing) ** (order - 1.0) - missing, known)
 
 
 rule("power_norm", _pull_power_norm, keeps="a", forward=internal("power_norm", _forward_power_norm))

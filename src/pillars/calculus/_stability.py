@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from pillars._errors import CapabilityError, ShapeError
 from pillars.backends import procedure, tree_leaves, tree_map
@@ -13,64 +13,19 @@ from pillars.calculus._numbers import count
 from pillars.calculus._optimizers import Optimizer, sgd
 from pillars.calculus._plateau import PlateauUpdate
 from pillars.calculus._schedule_course import Course
+from pillars.calculus._stability_result import REHEARSED, UNTOLD, Preflight, StabilityLimit, advised
 
-__all__ = ["Preflight", "StabilityLimit", "preflight", "stable_learning_rate"]
+__all__ = ["preflight", "stable_learning_rate"]
 
 _CATAPULT = 2.0  # times the limit: 4/λ for plain descent, beyond which losses were not seen to recover
 # how much H·v may change along a step, relative to λ, on a quadratic
 _SAME = {"float32": 1e-3, "float64": 1e-7}
-_MARGIN = 0.9
-_REHEARSED = (1, 4, 16, 64)  # steps after which the curvature is looked at again
 _BEYOND = 1e3  # times the loss at the start
-_UNTOLD = "cannot be told"
 _HESSIAN = "The loss's Hessian is NaN at params, where the loss and its gradient are finite."
 _ELSEWHERE = (
     "There is no second derivative there, or none is known, such as of a norm, a square root or eigenvectors at "
     "special points. Start a small way off, or write that part so that it is smooth there (a sum of squares)."
 )
-
-
-class StabilityLimit(NamedTuple):
-    """The largest learning rate at which descent is stable.
-
-    Attributes
-    ----------
-    limit : the rate; infinity where the loss curves upwards nowhere.
-    low : what it may sink to with small batches, whose noise moves along the sharp directions.
-    sharpness : :class:`Sharpness` that it follows from: of the Hessian, or of the preconditioned one.
-    formula : in λ, the sharpness's value.
-    """
-
-    limit: float
-    low: float
-    sharpness: Sharpness
-    formula: str
-
-
-class Preflight(NamedTuple):
-    """What a run with this optimizer will do.
-
-    Attributes
-    ----------
-    verdict : "stable": the rate is below the limit, at every step of a schedule. "catapult": above it by less than
-        twice, on a loss that is no quadratic, or above one on the way of its first steps: it may rise and come back
-        where the loss is flatter. "diverges": beyond. Adam's steps grow its preconditioner with them: above its limit
-        it oscillates, and is said to diverge only where its first steps do. "cannot be told": the Hessian is NaN there
-        or on that way.
-    limit : at the starting point; NaN where it cannot be told.
-    ahead : the lowest limit on the way of the first 64 steps, which are rehearsed; 0 where the loss grew a
-        thousandfold.
-    learning_rate : what is compared with them; of a schedule its largest rate in the whole run.
-    quadratic : whether the Hessian is the same a step away: then the limit is exact. False for Adam.
-    advice : what to do; of a schedule that reaches the limit, at which step it does.
-    """
-
-    verdict: str
-    limit: float
-    ahead: float
-    learning_rate: float
-    quadratic: bool
-    advice: str
 
 
 @procedure(
@@ -118,6 +73,9 @@ def stable_learning_rate(
     >>> found = stable_learning_rate(lambda w, x, y: np.mean((w * x - y) ** 2), 0.0, x, y)
     >>> round(found.limit, 4), found.formula
     (0.0909, '2/λ')
+    >>> print(found)
+    stable below the learning rate 0.09091
+    2/λ with λ = 22 ± ...
     """
     where = "stable_learning_rate"
     given = subject(where, loss, params, data)
@@ -184,6 +142,9 @@ def preflight(
     >>> found = preflight(lambda w, x, y: np.mean((w * x - y) ** 2), 0.0, x, y, optimizer=sgd(0.1))
     >>> found.verdict, round(found.limit, 4)
     ('diverges', 0.0909)
+    >>> print(found)
+    diverges: learning rate 0.1, limit 0.09091, exact on this quadratic
+    0.1 is 1.1 times the limit of 0.0909 (2/λ, λ = 22): each step grows along the sharpest direction. Use at most 0.082.
     """
     given = subject("preflight", loss, params, data)
     length = None if steps is None else count("preflight", "steps", steps, 1)
@@ -192,12 +153,12 @@ def preflight(
     rate = float(optimizer.init(given.params).learning_rate) if course is None else course.largest()
     adapts = optimizer.update.rule.preconditioned  # type: ignore[attr-defined]
     if math.isnan(found.limit):
-        return Preflight(_UNTOLD, math.nan, math.nan, rate, False, f"{_HESSIAN} {_ELSEWHERE}")
+        return Preflight(UNTOLD, math.nan, math.nan, rate, False, f"{_HESSIAN} {_ELSEWHERE}")
     quadratic = not adapts and _is_quadratic(given, found.sharpness, vector)
     lowest = found.limit if quadratic else _rehearsed(given, optimizer, rng)
     if math.isnan(lowest):
-        words = f"In a rehearsal of the first {_REHEARSED[-1]} steps the loss's Hessian became NaN."
-        return Preflight(_UNTOLD, found.limit, math.nan, rate, False, f"{words} {_ELSEWHERE}")
+        words = f"In a rehearsal of the first {REHEARSED[-1]} steps the loss's Hessian became NaN."
+        return Preflight(UNTOLD, found.limit, math.nan, rate, False, f"{words} {_ELSEWHERE}")
     ahead = min(found.limit, lowest)
     if rate < ahead:
         verdict = "stable"
@@ -213,7 +174,7 @@ def preflight(
         verdict = "catapult"
     result = Preflight(verdict, found.limit, ahead, rate, quadratic, "")
     at = None if course is None or verdict == "stable" else course.reaches(ahead or found.limit)
-    return result._replace(advice=_advice(result, found, warms_up=course is not None, at=at))
+    return result._replace(advice=advised(result, found, warms_up=course is not None, at=at))
 
 
 def _stepped(given: Subject, optimizer: Optimizer, params: Any, state: Any) -> Any:
@@ -235,9 +196,9 @@ def _rehearsed(given: Subject, optimizer: Optimizer, rng: Any) -> float:
     params, state = given.params, optimizer.init(given.params)
     first = float(given.value(params))
     lowest = math.inf
-    for step in range(1, _REHEARSED[-1] + 1):
+    for step in range(1, REHEARSED[-1] + 1):
         params, state, *_ = _stepped(given, optimizer, params, state)
-        if step not in _REHEARSED:
+        if step not in REHEARSED:
             continue
         loss = float(given.value(params))
         if not math.isfinite(loss) or loss > _BEYOND * max(abs(first), 1e-300):
@@ -308,43 +269,3 @@ def _is_quadratic(given: Subject, sharp: Sharpness, vector: Any) -> bool:
     )
     change = math.sqrt(sum(float(home.xp.sum((a - b) ** 2)) for a, b in changes))
     return change <= _SAME.get(str(leaves[0].dtype), 1e-3) * sharp.value
-
-
-def _advice(seen: Preflight, found: StabilityLimit, *, warms_up: bool, at: int | None) -> str:
-    rate, limit, ahead = seen.learning_rate, seen.limit, seen.ahead
-    if math.isinf(limit):
-        flat = "The loss curves upwards nowhere here: no rate is too large for it"
-        if seen.verdict != "stable":
-            return f"{flat}, and none is known to be safe."
-        return f"{flat}. A loss that goes on so has no minimum either, and falls for ever."
-    source = f"{found.formula}, λ = {found.sharpness.value:.4g}"
-    largest = ", the schedule's largest rate," if warms_up else ""
-    number = f"{rate:.3g}{largest} is {rate / limit:.2g} times the limit of {limit:.3g} ({source})"
-    if seen.verdict == "stable":
-        low = f"may sink to {found.low:.2g}" if found.low < limit else "is lower"
-        small = f" That is for all rows in every step: with small batches the limit {low}."
-        later = "" if seen.quadratic else " here; training may move on to sharper places"
-        return f"{number}: stable{later}.{small}"
-    if at is not None:
-        number += f"; it passes {ahead or limit:.3g} at step {at}"
-    if seen.verdict == "catapult":
-        words = "the loss may rise at first and come back where it is flatter"
-        if seen.quadratic:
-            words = (
-                "the loss rises while the rate is above it, less than a thousandfold, and comes back below it"
-            )
-        if rate < limit:
-            words = "stable at first"
-        if 0 < ahead < limit:
-            words += f"; in a rehearsal of its first {_REHEARSED[-1]} steps the limit sank to {ahead:.2g}"
-        if ahead == 0:
-            words += f"; in a rehearsal of its first {_REHEARSED[-1]} steps the loss grew a thousandfold"
-        warm = "" if warms_up else f", or warm up to {rate:.3g}"
-        return f"{number}: {words}. To be sure use at most {_MARGIN * (ahead or limit):.2g}{warm}."
-    if ahead == 0 and rate < limit:
-        words = (
-            f"in a rehearsal of its first {_REHEARSED[-1]} steps the loss grew a thousandfold all the same"
-        )
-        return f"{number}: {words}. Use a tenth of it, or warm up to it."
-    grows = "above it each step grows" if at else "each step grows"
-    return f"{number}: {grows} along the sharpest direction. Use at most {_MARGIN * limit:.2g}."

@@ -39,6 +39,15 @@ class ImpliedSharpness(NamedTuple):
     steady: bool
     steps: int
 
+    def __str__(self) -> str:
+        if math.isnan(self.value):
+            return "no curvature is implied: the loss does not rise at its end"
+        growth = "steady" if self.steady else "not steady: an order of magnitude"
+        return (
+            f"curvature {self.value:.4g}, from the growth of the last {self.steps} steps, which is {growth}\n"
+            f"a run diverges there above the learning rate {self.limit:.4g}"
+        )
+
 
 class SweepRow(NamedTuple):
     """One run: its rate, its last loss, its status."""
@@ -46,6 +55,9 @@ class SweepRow(NamedTuple):
     learning_rate: float
     loss: float
     status: str
+
+    def __str__(self) -> str:
+        return f"learning rate {self.learning_rate:<8.4g}  loss {self.loss:<10.4g}  {self.status}"
 
 
 @procedure(
@@ -87,6 +99,9 @@ def implied_sharpness(losses: Any, learning_rate: float, *, momentum: float = 0.
     >>> found = implied_sharpness([10.0 ** (1.5 * step) for step in range(11)], 1.0)
     >>> round(found.value, 2), round(found.limit, 2), found.steady
     (6.62, 0.3, True)
+    >>> print(found)
+    curvature 6.623, from the growth of the last 10 steps, which is steady
+    a run diverges there above the learning rate 0.302
     """
     losses = getattr(losses, "history", losses)  # a descent
     if hasattr(losses, "loss") and hasattr(losses, "grad_norm"):
@@ -185,6 +200,11 @@ def learning_rate_sweep(
     ... )
     >>> [row.status for row in rows]
     ['steps', 'steps', 'diverged']
+    >>> for row in rows:
+    ...     print(row)
+    learning rate 0.01      loss 0.02185     steps
+    learning rate 0.09      loss 5.878       steps
+    learning rate 0.1       loss 3.657e+09   diverged
     """
     if not callable(optimizer):
         raise DTypeError(

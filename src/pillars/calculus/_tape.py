@@ -10,7 +10,7 @@ from typing import Any
 
 from pillars._errors import CapabilityError
 
-__all__ = ["IN_PLACE", "OBSERVER", "ClosedWayOut", "Node", "Trace", "next_number"]
+__all__ = ["CALLER", "IN_PLACE", "OBSERVER", "ClosedWayOut", "Node", "Trace", "next_number"]
 
 IN_PLACE = frozenset(
     {"byteswap", "fill", "itemset", "partition", "put", "resize", "setfield", "setflags", "sort"}
@@ -23,12 +23,16 @@ _next_level = itertools.count(1).__next__
 # who watches the backward walks of this context, because it reads a trace: see calculus/_reading.py
 OBSERVER: ContextVar[Any] = ContextVar("OBSERVER", default=None)
 
+# the public function that traces in this context: errors begin with its name
+CALLER: ContextVar[str] = ContextVar("CALLER", default="grad")
+
 
 class Trace:
     """One differentiation: everything whose derivative is taken together.
 
     Attributes
     ----------
+    name : of the public function that traces, as errors begin.
     level : larger than that of every trace that was open when this one began; 0 for constants.
     space : the traced namespace of its backend.
     nested : whether a value inside has turned out to be traced by an outer trace.
@@ -36,9 +40,10 @@ class Trace:
     reading : who is told of every operation, ``(name, operands, results, options, record) -> None``; None: nobody.
     """
 
-    __slots__ = ("level", "nested", "open", "reading", "space")
+    __slots__ = ("level", "name", "nested", "open", "reading", "space")
 
-    def __init__(self, space: Any, level: int | None = None) -> None:
+    def __init__(self, space: Any, name: str = "grad", level: int | None = None) -> None:
+        self.name = name
         self.level = _next_level() if level is None else level
         self.space = space
         self.nested = False
@@ -74,8 +79,8 @@ def _leaving(x: Any, what: str) -> Any:
     if x._trace.level == 0:
         return x._value
     raise CapabilityError(
-        f"grad: got {what} of a traced array, expected array functions of it: a plain number there would lose the "
-        "gradient in silence. Keep it an array; return it, or compute it outside the differentiated function."
+        f"{CALLER.get()}: got {what} of a traced array, expected array functions of it: a plain number there would "
+        "lose the gradient in silence. Keep it an array; return it, or compute it outside the differentiated function."
     )
 
 
@@ -109,10 +114,10 @@ class ClosedWayOut:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         raise CapabilityError(
-            "grad: got a traced array where a plain one is made of it (np.array of a list, np.r_, np.c_, np.full, "
-            "ndarray.dot, assignment, a masked or sparse array beside it), expected array functions of it. Instead of "
-            "np.array([a, b]) write np.stack([a, b]), of np.array([[a, b], [c, d]]) np.block([[a, b], [c, d]]), of "
-            "np.r_[a, b] np.hstack([a, b]), of np.c_[a, b] np.column_stack([a, b]), of np.full(shape, a) "
+            f"{CALLER.get()}: got a traced array where a plain one is made of it (np.array of a list, np.r_, np.c_, "
+            "np.full, ndarray.dot, assignment, a masked or sparse array beside it), expected array functions of it. "
+            "Instead of np.array([a, b]) write np.stack([a, b]), of np.array([[a, b], [c, d]]) np.block([[a, b], [c, "
+            "d]]), of np.r_[a, b] np.hstack([a, b]), of np.c_[a, b] np.column_stack([a, b]), of np.full(shape, a) "
             "np.broadcast_to(a, shape), of np.sum([a, b]) np.sum(np.stack([a, b])), of x.dot(y) x @ y; build "
             "the result instead of assigning into it, fill what is masked, and convert a data frame beside it with "
             "pillars.asarray(frame)."
@@ -122,15 +127,15 @@ class ClosedWayOut:
     def __jax_array__(self) -> Any:
         # JAX asks whether there is such a method before anything else: the answer is the reason
         raise CapabilityError(
-            "grad: got a function of jax.numpy on traced arrays of another library, expected functions of that "
-            "library: NumPy's, or xp = pillars.backend(x).xp. To differentiate by JAX start from its arrays: "
+            f"{CALLER.get()}: got a function of jax.numpy on traced arrays of another library, expected functions of "
+            "that library: NumPy's, or xp = pillars.backend(x).xp. To differentiate by JAX start from its arrays: "
             'pillars.move(params, "jax").'
         )
 
     def __reduce__(self) -> Any:
         raise CapabilityError(
-            "grad: got a traced array to pickle (or to send to a process), expected plain arrays: its gradient would "
-            "end there. Return it from the differentiated function first."
+            f"{CALLER.get()}: got a traced array to pickle (or to send to a process), expected plain arrays: its "
+            "gradient would end there. Return it from the differentiated function first."
         )
 
     def __dlpack__(self, **options: Any) -> Any:
@@ -138,6 +143,6 @@ class ClosedWayOut:
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise CapabilityError(
-            "grad: got an assignment into a traced array, expected a new array: the old value may be needed by the "
-            "gradient. Use where(condition, new, old), concatenate or stack."
+            f"{CALLER.get()}: got an assignment into a traced array, expected a new array: the old value may be needed "
+            "by the gradient. Use where(condition, new, old), concatenate or stack."
         )

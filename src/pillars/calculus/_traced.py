@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from pillars._errors import CapabilityError
 from pillars.calculus._captured import freeze
 from pillars.calculus._rules import RULES, Rule
-from pillars.calculus._tape import IN_PLACE, ClosedWayOut, Node, Trace
+from pillars.calculus._tape import CALLER, IN_PLACE, ClosedWayOut, Node, Trace
 
 __all__ = ["TracedArray", "apply", "apply_one", "apply_two", "escaped", "strip"]
 
@@ -30,10 +30,10 @@ def strip(x: Any) -> Any:
     return x
 
 
-def escaped() -> NoReturn:
+def escaped(name: str) -> NoReturn:
     """Refuse a traced array whose trace has ended."""
     raise CapabilityError(
-        "grad: got a traced array outside the call that traced it, expected it to be used inside alone. "
+        f"{name}: got a traced array outside the call that traced it, expected it to be used inside alone. "
         "Return what you need from the differentiated function, or take pillars.calculus.vjp."
     )
 
@@ -49,7 +49,7 @@ def apply(rule: Rule, operands: tuple[Any, ...], options: dict[str, Any]) -> Any
             trace = x._trace
     assert trace is not None
     if not trace.open:
-        escaped()
+        escaped(trace.name)
     values: list[Any] = []
     parents: list[Node | None] = []
     for x in operands:
@@ -88,7 +88,7 @@ def apply_one(rule: Rule, a: TracedArray, options: dict[str, Any] = _NO_OPTIONS)
     """:func:`apply` for one operand, written out: most of a trace is made of these."""
     trace, x, node = a._trace, a._value, a._node
     if not trace.open:
-        escaped()
+        escaped(trace.name)
     space = trace.space
     if type(x) is TracedArray:
         y = apply_one(rule, x, options)
@@ -131,7 +131,7 @@ def apply_two(rule: Rule, a: Any, b: Any) -> Any:
             return other if other is NotImplemented else apply(rule, (other, b), _NO_OPTIONS)
         up, x = None, a
     if not trace.open:
-        escaped()
+        escaped(trace.name)
     space = trace.space
     if type(x) is TracedArray or type(z) is TracedArray:
         y = apply(rule, (x, z), _NO_OPTIONS)
@@ -342,7 +342,7 @@ class TracedArray(ClosedWayOut):
             raise AttributeError(f"traced array has no attribute {name!r}")
         if name in IN_PLACE:
             raise CapabilityError(
-                f"grad: got the method {name}, which writes into the traced array, expected a new array: the old value "
-                f"may be needed by the gradient. Use the function of that name, or where, concatenate or stack."
+                f"{CALLER.get()}: got the method {name}, which writes into the traced array, expected a new array: the "
+                "old value may be needed by the gradient. Use the function of that name, where, concatenate or stack."
             )
         raise space.no_rule(f"the method {name}")

@@ -8,6 +8,7 @@ from typing import Any
 from pillars._errors import CapabilityError
 from pillars.backends import dtype_kind
 from pillars.calculus._rules import is_complex
+from pillars.calculus._tape import CALLER
 from pillars.calculus._traced import TracedArray, strip
 from pillars.calculus._traced_names import CONSTANTS
 
@@ -65,8 +66,8 @@ def attribute(space: Any, base: Any, name: str, table: dict[str, Callable[..., A
                 if "argument" not in str(error) or isinstance(error, CapabilityError):
                     raise
                 raise CapabilityError(
-                    f"grad: got {name} of a traced array with options that its rule does not take ({error}), expected "
-                    "those of the Array API standard. Leave them out, or compute with where."
+                    f"{CALLER.get()}: got {name} of a traced array with options that its rule does not take ({error}), "
+                    "expected those of the Array API standard. Leave them out, or compute with where."
                 ) from None
         if plain is None:
             raise AttributeError(f"{space!r} has no {name!r} of plain arrays")

@@ -263,14 +263,14 @@ def _pull(trace: Trace, walk: _Walk, seeds: Sequence[tuple[Node, Any]], *, caref
     except Exception as error:
         if type(error).__name__ != "LinAlgError":
             raise
-        raise _named(rule, error) from None
+        raise _named(trace.name, rule, error) from None
     return leaves
 
 
-def _named(rule: Any, error: Exception) -> Exception:
+def _named(name: str, rule: Any, error: Exception) -> Exception:
     """LAPACK's error, with the function and the reason."""
     return type(error)(
-        f"grad: got a matrix at which {rule.name} cannot be differentiated ({error}), expected one where it has a "
+        f"{name}: got a matrix at which {rule.name} cannot be differentiated ({error}), expected one where it has a "
         "gradient. Look at what that function is given: entries that are not finite, rank, conditioning."
     ).with_traceback(error.__traceback__)
 

@@ -14,6 +14,7 @@ from pillars._errors import ShapeError
 from pillars.calculus import _rules_directions  # noqa: F401 - it fills the table
 from pillars.calculus._norms import wide
 from pillars.calculus._rules import RULES
+from pillars.calculus._tape import CALLER
 from pillars.calculus._traced import TracedArray, apply, apply_one, apply_two, strip
 
 __all__ = ["FUNCTIONS", "LINALG", "axes_of", "axis_of", "counted", "function", "reduce_by"]
@@ -39,7 +40,7 @@ def axis_of(axis: Any, ndim: int) -> int:
     number = operator.index(axis)
     if not -ndim <= number < ndim:
         raise ShapeError(
-            f"grad: got axis {number} of an array with {ndim} axes, expected one in [-{ndim}, {ndim})."
+            f"{CALLER.get()}: got axis {number} of an array with {ndim} axes, expected one in [-{ndim}, {ndim})."
         )
     return number % ndim
 

@@ -32,7 +32,7 @@ from pillars.calculus import (  # noqa: F401 - they fill tables
 from pillars.calculus._captured import freeze
 from pillars.calculus._rules import RULES
 from pillars.calculus._rules_special import special_rule
-from pillars.calculus._tape import Trace
+from pillars.calculus._tape import CALLER, Trace
 from pillars.calculus._traced import TracedArray, apply, apply_one, strip
 from pillars.calculus._traced_attributes import Part, attribute
 from pillars.calculus._traced_fourier import FOURIER
@@ -68,7 +68,7 @@ class TracedNamespace:
         self.array_type = root.array_type
         self.wraps = root.name != "numpy"
         self.known: set[type] = {float, int, bool, root.array_type}
-        self.constants = Trace(self, 0)
+        self.constants = Trace(self, level=0)
         self.linalg = Part(self, "linalg", LINALG)
         self.fft = Part(self, "fft", FOURIER)
         self.ufuncs: dict[Any, Callable[..., Any]] = {}
@@ -126,7 +126,7 @@ class TracedNamespace:
         """A plain array that a rule keeps: a condition, or indices."""
         if type(x) is TracedArray:
             return strip(x)
-        self.no_subclass(x, "grad")
+        self.no_subclass(x, CALLER.get())
         if not hasattr(x, "dtype"):
             whole = {"dtype": self.base.int64} if isinstance(x, (list, tuple)) and not x else {}
             return self.root.asarray(x, **whole)
@@ -161,17 +161,17 @@ class TracedNamespace:
         """Refuse to write into an array."""
         if out is not None:
             raise CapabilityError(
-                "grad: got an in-place operation (out=, or a += traced into a plain array), expected a new array: "
-                "a plain array cannot hold a gradient. Write a = a + b."
+                f"{CALLER.get()}: got an in-place operation (out=, or a += traced into a plain array), expected a new "
+                "array: a plain array cannot hold a gradient. Write a = a + b."
             )
 
     def no_rule(self, what: str) -> CapabilityError:
         """The error for what cannot be differentiated."""
         instead = INSTEAD.get(what.rsplit(".", 1)[-1].rsplit(" ", 1)[-1], OTHERWISE)
         return CapabilityError(
-            f"grad: got {what} of a traced array, which has no derivative rule, expected a function that has one: "
-            "operators, indexing, the elementwise functions, reductions, products, linalg, and what orders, reshapes, "
-            "joins and picks. " + instead
+            f"{CALLER.get()}: got {what} of a traced array, which has no derivative rule, expected a function that has "
+            "one: operators, indexing, the elementwise functions, reductions, products, linalg, and what orders, "
+            "reshapes, joins and picks. " + instead
         )
 
     # creation and inspection, which differ from the backend's on traced arrays

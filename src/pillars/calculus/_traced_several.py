@@ -18,7 +18,7 @@ def apply_several(rule: Rule, x: TracedArray, options: dict[str, Any] = _NO_OPTI
     """The primitive's results, recorded in the trace of its operand."""
     trace, node = x._trace, x._node
     if not trace.open:
-        escaped()
+        escaped(trace.name)
     space = trace.space
     value = x._value
     if type(value) is TracedArray:

@@ -15,6 +15,9 @@ from pillars.calculus._rules import RULES
 
 __all__ = ["FunctionCost", "OperationCost", "OperationShapes", "cost", "shapes"]
 
+# operations, those that cost most, in what a cost prints
+_SHOWN = 5
+
 
 class OperationShapes(NamedTuple):
     """One operation as it ran: its name, the user's line, the layer's path, and the shapes in and out."""
@@ -24,6 +27,10 @@ class OperationShapes(NamedTuple):
     layer: str
     inputs: tuple[tuple[int, ...], ...]
     outputs: tuple[tuple[int, ...], ...]
+
+    def __str__(self) -> str:
+        ends = (" ".join(map(str, shapes)) for shapes in (self.inputs, self.outputs))
+        return f"{_named(self):<24} {' -> '.join(ends):<32}  {self.location}"
 
 
 class OperationCost(NamedTuple):
@@ -35,6 +42,9 @@ class OperationCost(NamedTuple):
     flops: float
     bytes: float
 
+    def __str__(self) -> str:
+        return f"{_named(self):<24} {self.flops:>10.4g} flops  {self.bytes:>10.4g} bytes  {self.location}"
+
 
 class FunctionCost(NamedTuple):
     """What a function costs.
@@ -42,12 +52,22 @@ class FunctionCost(NamedTuple):
     Attributes
     ----------
     flops, bytes : floating operations, and bytes read and written, of all operations together.
-    operations : an :class:`OperationCost` for each, in the order in which they ran.
+    operations : an :class:`OperationCost` for each, in the order in which they ran; the dearest are printed.
     """
 
     flops: float
     bytes: float
     operations: tuple[OperationCost, ...]
+
+    def __str__(self) -> str:
+        number = len(self.operations)
+        lines = [f"{self.flops:.4g} flops, {self.bytes:.4g} bytes in {number} operation{'s' * (number != 1)}"]
+        most = sorted(self.operations, key=lambda row: (row.flops, row.bytes), reverse=True)[:_SHOWN]
+        return "\n".join([*lines, *(f"  {row}" for row in most)])
+
+
+def _named(row: OperationShapes | OperationCost) -> str:
+    return f"{row.operation} {row.layer!r}" if row.layer else row.operation
 
 
 def _shape(x: Any) -> tuple[int, ...]:
@@ -80,6 +100,10 @@ def shapes(f: Callable[..., Any], *args: Any) -> tuple[OperationShapes, ...]:
     >>> import numpy as np
     >>> [(row.operation, row.outputs) for row in shapes(lambda x: np.sum(x.T, axis=0), np.ones((2, 3)))]
     [('permute_dims', ((3, 2),)), ('sum', ((2,),))]
+    >>> for row in shapes(lambda x: np.sum(x.T, axis=0), np.ones((2, 3))):
+    ...     print(row)
+    permute_dims             (2, 3) -> (3, 2)                  ...
+    sum                      (3, 2) -> (2,)                    ...
     """
     require_function("shapes", f, "of these arguments")
     refuse_traced("shapes", tree_leaves(args))
@@ -140,6 +164,10 @@ def cost(f: Callable[..., Any], *args: Any) -> FunctionCost:
     (144.0, 704.0)
     >>> [row.operation for row in found.operations]
     ['matmul', 'tanh']
+    >>> print(found)
+    144 flops, 704 bytes in 2 operations
+      matmul                          128 flops         448 bytes  ...
+      tanh                             16 flops         256 bytes  ...
     """
     require_function("cost", f, "of these arguments")
     refuse_traced("cost", tree_leaves(args))

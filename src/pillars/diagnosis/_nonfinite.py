@@ -34,6 +34,13 @@ class Range(NamedTuple):
     maximum: float
     nonfinite: int
 
+    def __str__(self) -> str:
+        none = math.isnan(self.minimum)
+        numbers = "no finite number" if none else f"{self.minimum:.4g} to {self.maximum:.4g}"
+        return (
+            f"{self.dtype} {self.shape}: {numbers}{f', {self.nonfinite} not finite' * (self.nonfinite > 0)}"
+        )
+
 
 class Origin(NamedTuple):
     """Where a value that is not finite was made.
@@ -50,6 +57,11 @@ class Origin(NamedTuple):
     operation: str
     location: str
     input_ranges: tuple[Range, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(
+            [f"{self.operation}, at {self.location}", *(f"  {one}" for one in self.input_ranges)]
+        )
 
 
 def _bad(x: Any) -> bool:
@@ -125,6 +137,9 @@ def find_nonfinite(f: Callable[..., Any], *args: Any) -> Origin | None:
     >>> found = find_nonfinite(lambda x: np.sum(np.log(x) - np.log(x)), np.asarray([0.0, 2.0]))
     >>> found.operation, found.input_ranges[0].minimum
     ('log', 0.0)
+    >>> print(found)
+    log, at ...
+      float64 (2,): 0 to 2
     >>> find_nonfinite(np.sum, np.ones(3)) is None
     True
     """

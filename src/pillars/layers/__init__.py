@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from pillars._errors import no_such_name
 from pillars.layers._activations import gelu, leaky_relu, relu, silu, tanh
 from pillars.layers._embedding import embedding
 from pillars.layers._linear import linear
@@ -20,3 +23,6 @@ __all__ = [
     "silu",
     "tanh",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = no_such_name(__name__)

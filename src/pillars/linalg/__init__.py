@@ -5,6 +5,9 @@ Products and solvers are planned.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from pillars._errors import no_such_name
 from pillars.linalg._components import PrincipalComponents
 from pillars.linalg._eigh import Eigh, eigh
 from pillars.linalg._lanczos import Lanczos, lanczos
@@ -27,3 +30,6 @@ __all__ = [
     "randomized_svd",
     "sqrtm",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = no_such_name(__name__)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from pillars._errors import no_such_name
 from pillars.measure._audit import Audit, AuditRow, AuditState, audit, run_audit
 from pillars.measure._bench import backend_states, run_bench
 from pillars.measure._capabilities import CapabilityRow, CapabilityTable, capability_table
@@ -70,3 +73,6 @@ __all__ = [
     "summarise",
     "wilson_interval",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = no_such_name(__name__)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from pillars._errors import no_such_name
 from pillars.probability._cross_entropy import cross_entropy
 from pillars.probability._erf import erf, ndtr
 from pillars.probability._logsumexp import SignedLog, logsumexp
@@ -19,3 +22,6 @@ __all__ = [
     "sigmoid",
     "softmax",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = no_such_name(__name__)

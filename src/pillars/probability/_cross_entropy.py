@@ -72,8 +72,8 @@ def cross_entropy(
     array of the floating dtype of the arguments together, on their device: 0-d, or (...) where nothing is reduced,
     with 0 for a sample that does not count. The mean of class numbers is the weighted one, Σ w·loss / Σ w, with w the
     weights of the labels' classes; that of probabilities is the sum over how many samples count; both as torch has
-    them, NaN where nothing counts. Of class numbers not below 0 while the weights are not, and a small loss has all
-    its digits: it is within (max |z| + 8 + √k)·eps of the true one, relative.
+    them, NaN where nothing counts or what counts has weight 0. Of class numbers not below 0 while the weights are not,
+    and a small loss has all its digits: it is within (max |z| + 8 + √k)·eps of the true one, relative.
 
     Raises
     ------

@@ -103,7 +103,10 @@ def losses(s: Samples, smoothing: Any) -> Any:
 
 
 def whole(s: Samples, reduction: str) -> Any:
-    """What a mean divides by: how many samples count or, of class numbers with weights, the sum of theirs; else 1."""
+    """What a mean divides by: how many samples count or, of class numbers with weights, the sum of theirs; else 1.
+
+    NaN for 0: a mean of none.
+    """
     xp = namespace(s.z)
     if reduction != "mean":
         return 1.0
@@ -111,7 +114,9 @@ def whole(s: Samples, reduction: str) -> Any:
     if s.counts is None and not weighted:
         return float(prod(s.log_sum.shape))
     share = _own_rows(s) if weighted else xp.ones_like(s.log_sum)
-    return xp.sum(only(share, s.counts, 0.0))
+    total = xp.sum(only(share, s.counts, 0.0))
+    # a loss that is smoothed over other classes is not 0 there, and would be infinite
+    return xp.where(total == 0, xp.full_like(total, xp.nan), total)
 
 
 def reduced(found: Any, s: Samples, reduction: str) -> Any:

@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from pillars._errors import no_such_name
 from pillars.random._categorical import categorical
 from pillars.random._choices import choice, permutation
 from pillars.random._draws import integers, normal, uniform
@@ -25,3 +28,6 @@ __all__ = [
     "split",
     "uniform",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = no_such_name(__name__)

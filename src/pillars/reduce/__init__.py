@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from pillars._errors import no_such_name
 from pillars.reduce._fold import Reducer, Runner, fold, row_blocks, serial, threaded, tree_reduce
 from pillars.reduce._moments import (
     Moments,
@@ -27,3 +30,6 @@ __all__ = [
     "threaded",
     "tree_reduce",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = no_such_name(__name__)

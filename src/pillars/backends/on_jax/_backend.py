@@ -22,7 +22,7 @@ from pillars.backends._scaling import binary_scale_by_comparison
 from pillars.backends.on_jax._derivatives import with_rules
 from pillars.backends.on_jax._explained import explained, explaining
 from pillars.backends.on_jax._nodes import opened, opening, sealed
-from pillars.backends.on_jax._reading import run_told
+from pillars.backends.on_jax._reading import is_literal, run_told
 from pillars.backends.on_jax.linear import held
 
 __all__ = ["JaxBackend"]
@@ -43,6 +43,8 @@ class JaxBackend(Backend):
     }
 
     def owns(self, kind: type) -> bool:
+        if issubclass(kind, np.ndarray):
+            return is_literal(kind)
         return issubclass(kind, (jax.Array, jax.core.Tracer)) or self.is_tracer(kind)
 
     def is_tracer(self, kind: type) -> bool:
@@ -73,7 +75,8 @@ class JaxBackend(Backend):
         raise BackendError(f"jax: got device {device!r}, expected one of {', '.join(self.devices)}.")
 
     def device_of(self, x: Any) -> Any:
-        if self.is_tracer(type(x)):
+        # a literal of a program is NumPy's own array still, which says "cpu"
+        if self.is_tracer(type(x)) or isinstance(x, np.ndarray):
             return None
         return x.device
 

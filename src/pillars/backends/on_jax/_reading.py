@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax.extend.core import ClosedJaxpr, Literal
 
-__all__ = ["run_told"]
+__all__ = ["is_literal", "run_told"]
 
 _CALLS = frozenset(
     {"jit", "pjit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "remat", "checkpoint"}
@@ -33,6 +35,16 @@ def run_told(f: Callable[..., Any], args: tuple[Any, ...], note: Callable[..., N
     return jax.tree.unflatten(jax.tree.structure(shape), results)
 
 
+def is_literal(kind: type) -> bool:
+    """Whether JAX has values of this type in its programs alone: host numbers and arrays that know their dtype."""
+    return kind.__module__.partition(".")[0] == "jax" and issubclass(kind, (np.ndarray, int, float, complex))
+
+
+def _array(x: Any) -> Any:
+    """A literal of a program as an array; what else there is as it is."""
+    return jnp.asarray(x) if is_literal(type(x)) else x
+
+
 def _inner(equation: Any) -> Any:
     """The program that an equation calls, if it is a call."""
     if equation.primitive.name not in _CALLS:
@@ -46,7 +58,7 @@ def _inner(equation: Any) -> Any:
 
 def _run(closed: Any, args: list[Any], note: Callable[..., None], caller: str | None) -> list[Any]:
     jaxpr = closed.jaxpr
-    known: dict[Any, Any] = dict(zip(jaxpr.constvars, closed.consts, strict=True))
+    known: dict[Any, Any] = dict(zip(jaxpr.constvars, map(_array, closed.consts), strict=True))
     known.update(zip(jaxpr.invars, args, strict=True))
 
     def value(x: Any) -> Any:
@@ -63,9 +75,9 @@ def _run(closed: Any, args: list[Any], note: Callable[..., None], caller: str | 
             found = equation.primitive.bind(*functions, *operands, **options)
             results = list(found) if equation.primitive.multiple_results else [found]
             line = functools.partial(_told_line, equation, caller)
-            note(equation.primitive.name, operands, results, equation.params, None, line)
+            note(equation.primitive.name, [*map(_array, operands)], results, equation.params, None, line)
         known.update(zip(equation.outvars, results, strict=True))
-    return [value(x) for x in jaxpr.outvars]
+    return [_array(value(x)) for x in jaxpr.outvars]
 
 
 def _told_line(equation: Any, caller: str | None) -> str:
