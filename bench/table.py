@@ -1,16 +1,23 @@
-"""The README's tables, from what is recorded in bench/results: `python bench/table.py` writes them anew."""
+"""The pages' tables and samples, from what is recorded in bench/results: `python bench/table.py` writes them anew."""
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
+from pillars.measure import load_bench
+from pillars.report import print_bench
+
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "bench" / "results"
 README = ROOT / "README.md"
+OUTPUT = ROOT / "docs" / "bench_output.md"
 _END = "<!-- end of table -->"
 
 
@@ -47,5 +54,19 @@ def page(text: str, results: Path = RESULTS) -> str:
     return text
 
 
+def sample(text: str, results: Path = RESULTS) -> str:
+    """The page with what `pillars bench` and `pillars bench --long` print of the recorded run, 110 columns wide."""
+    bench = load_bench(results / "bench_cpu.json")
+    for command, long in (("pillars bench", False), ("pillars bench --long", True)):
+        console = Console(file=io.StringIO(), width=110, highlight=False, markup=False, color_system=None)
+        print_bench(console, bench, long=long)
+        begin, end = f"<!-- sample: {command} -->", "<!-- end of sample -->"
+        shown = re.compile(f"{re.escape(begin)}\n.*?{re.escape(end)}", re.DOTALL)
+        fence = f"{begin}\n```text\n{console.file.getvalue().rstrip()}\n```\n{end}"  # type: ignore[attr-defined]
+        text = shown.sub(lambda _, fence=fence: fence, text)
+    return text
+
+
 if __name__ == "__main__":
+    OUTPUT.write_text(sample(OUTPUT.read_text(encoding="utf-8")), encoding="utf-8")
     README.write_text(page(README.read_text(encoding="utf-8")), encoding="utf-8")

@@ -351,7 +351,7 @@ def test_a_page_that_cannot_be_written_is_refused_before_the_bench(
     monkeypatch.setattr(report, "page_needs", lambda **options: [])
     for path, said in (
         (tmp_path, "expected a file in it"),
-        (tmp_path / "nowhere" / "bench.html", "in a folder that is"),
+        (tmp_path / "nowhere" / "bench.html", "in a folder that exists"),
     ):
         found = run("bench", "--html", str(path))
         assert found.exit_code == 2
@@ -395,7 +395,15 @@ def test_a_saved_bench_is_shown_again(table: Path, tmp_path: Path, monkeypatch: 
     assert "blobs.csv: standardised" in shown.stdout
     assert "0 rows are slower" in shown.stdout
     assert "blobs.csv" in page.read_text(encoding="utf-8").lower()
-    assert json.loads(run("bench", "--from", str(saved), "--json").stdout) == json.loads(whole)
+    assert "bench --long" in shown.stdout
+    in_full = run("bench", "--long", "--from", str(saved))
+    assert in_full.exit_code == 0, in_full.output
+    assert "Principal components against float64" in in_full.stdout
+    assert "Principal components against float64" not in shown.stdout
+    assert "bench --long" not in in_full.stdout
+    for options in ([], ["--long"]):
+        again = run("bench", "--from", str(saved), "--json", *options)
+        assert json.loads(again.stdout) == json.loads(whole)
     for more in (["--quick"], ["--backend", "numpy"], ["--data", str(table)]):
         refused = run("bench", "--from", str(saved), *more)
         assert refused.exit_code == 2

@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import pydoc
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import pytest
@@ -29,7 +31,11 @@ def blocks(page: str, language: str) -> list[Block]:
     return [Block(f"{page}, line {text.count(chr(10), 0, m.start()) + 1}", m["code"]) for m in found]
 
 
-PAGES = ("README.md", "CONTRIBUTING.md")
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    *sorted(page.relative_to(ROOT).as_posix() for page in (ROOT / "docs").glob("*.md")),
+)
 EXAMPLES = [block for page in PAGES for block in blocks(page, "python")]
 BENCH, TEST = (block.code.strip() for block in blocks("README.md", "sh"))
 
@@ -83,18 +89,54 @@ def test_the_first_command_installs_everything_and_runs_the_bench() -> None:
     assert bench.endswith("/pillars bench")
 
 
-def test_links_to_files_resolve() -> None:
-    targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
+@pytest.mark.parametrize("page", PAGES)
+def test_links_to_files_resolve(page: str) -> None:
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / page).read_text(encoding="utf-8"))
     assert targets
-    assert [target for target in targets if not (ROOT / target).exists()] == []
+    assert [target for target in targets if not (ROOT / page).parent.joinpath(target).exists()] == []
 
 
-def test_the_tables_are_those_of_the_recorded_results(tmp_path: Path) -> None:
+def test_a_reader_of_the_readme_sees_a_call_on_the_first_screen() -> None:
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert any("pillars.softmax(" in line for line in lines[:40])
+
+
+def test_the_glossary_names_what_there_is() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    names = set(re.findall(r"`(pillars(?:\.\w+)+)`", text))
+    assert len(names) > 10
+    for name in names:
+        assert pydoc.locate(name) is not None, f"the glossary names {name}, which is not there"
+    paths = set(re.findall(r"`((?:src|tests|bench|docs)/[^`]*)`", text))
+    assert paths
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def the_table_script() -> ModuleType:
     spec = importlib.util.spec_from_file_location("table", ROOT / "bench" / "table.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+def test_the_sample_is_what_the_bench_prints_of_the_recorded_run() -> None:
+    """`python bench/table.py` writes it anew; the README has some of its lines."""
+    module = the_table_script()
+    text = module.OUTPUT.read_text(encoding="utf-8")
+    short, long = (block.code for block in blocks("docs/bench_output.md", "text"))
+    assert module.sample(text) == text
+    assert module.sample(text.replace(long, "")) == text
+    assert module.sample(text.replace("held out", "held in")) != text.replace("held out", "held in")
+    [some] = [block.code for block in blocks("README.md", "text") if "held out" in block.code]
+    telling = [line for line in some.splitlines() if line != "…"]
+    assert 8 <= len(telling) <= 15
+    assert [line for line in telling if line not in short.splitlines()] == []
+
+
+def test_the_tables_are_those_of_the_recorded_results(tmp_path: Path) -> None:
+    module = the_table_script()
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "times faster than" in text
     assert "faults missed" in text

@@ -159,9 +159,9 @@ def broken(bench: Bench) -> Bench:
 def printed() -> Callable[..., str]:
     """What a function prints on a console of some width."""
 
-    def run(show: Callable[..., None], *args: object, width: int = 200) -> str:
+    def run(show: Callable[..., None], *args: object, width: int = 200, **options: object) -> str:
         console = Console(file=io.StringIO(), width=width, highlight=False, markup=False, color_system=None)
-        show(console, *args)
+        show(console, *args, **options)
         return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
 
     return run

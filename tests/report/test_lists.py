@@ -134,7 +134,7 @@ def test_audit(printed: Callable[..., str]) -> None:
     ran = AuditState("numpy", True, "2.4.6", ("cpu",), "", "float64")
     aside = printed(print_audit, audit(rows[0], rows[2]._replace(ok=None, note="no"), states=(ran, absent)))
     assert "jax not run: jax is not installed: pip install jax" in aside
-    assert "numpy: in float64" in aside
+    assert "numpy: checked in float64" in aside
     assert aside.splitlines()[-1] == "✔ All 1 gradient checks hold; 1 do not apply."
     assert "✔ All 2 gradient checks hold" in printed(print_audit, audit(rows[0], rows[2]))
 
@@ -146,8 +146,11 @@ def test_what_does_not_apply_is_counted_by_reason(printed: Callable[..., str]) -
     ]
     other = AuditRow("layers.relu", "numpy", "taylor", math.nan, math.nan, None, "a kink")
     lines = printed(print_audit, audit(other, *refused)).splitlines()
-    assert "- 4 × complex step: it refuses (layers.relu, layers.gelu, layers.silu and 1 more)" in lines
-    assert "- 1 × taylor: a kink (layers.relu)" in lines
+    assert (
+        "does not apply: 4 × complex step: it refuses (layers.relu, layers.gelu, layers.silu and 1 more)"
+        in lines
+    )
+    assert "does not apply: 1 × taylor: a kink (layers.relu)" in lines
 
 
 def test_a_pipe_is_plain_and_wide(

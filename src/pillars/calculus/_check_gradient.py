@@ -27,7 +27,9 @@ from pillars.calculus._subject import Subject, floating_parts
 __all__ = ["check_gradient"]
 
 
-@procedure(unsupported=dict.fromkeys(("jit", "vmap", "grad"), "its verdict is words: call it outside"))
+@procedure(
+    unsupported=dict.fromkeys(("jit", "vmap", "grad"), "it returns words: call it outside jit, vmap and grad")
+)
 def check_gradient(
     f: Callable[..., Any],
     *args: Any,

@@ -99,7 +99,7 @@ def top(
 
 @procedure(
     unsupported=dict.fromkeys(
-        ("jit", "vmap", "grad"), "it decides by the numbers when it is done: call it outside"
+        ("jit", "vmap", "grad"), "it ends by the numbers it meets: call it outside jit, vmap and grad"
     )
 )
 def sharpness(loss: Callable[..., Any], params: Any, *data: Any, rng: Any = 0) -> Sharpness:

@@ -144,9 +144,7 @@ def _blown_up(code: int, n: int, losses: list[float], loss: float, cause: str) -
 
 
 # at the params of the result all is finite: there it would find nothing
-_TAKEN = (
-    "Where it broke, pillars.diagnosis.find_nonfinite(loss, params, *data) tells at the params of that step."
-)
+_TAKEN = "pillars.diagnosis.find_nonfinite(loss, params, *data) says where it broke, given the params of that step."
 
 
 def _cause(sharpness: float, limit: float, rate: str) -> str:
@@ -223,12 +221,14 @@ def _next(losses: list[float], norms: list[float], rates: list[float]) -> str:
             )
         return "It did not change: raise the tolerance, or start elsewhere."
     if fall <= _STILL * scale and norms[-1] > 0.9 * norms[0] and recent > 0:
-        return f"It fell by {100 * fall / scale:.2g} % only, and no slower at the end: raise the {rate}."
+        return (
+            f"It fell by {100 * fall / scale:.2g} % only, as fast at the end as at first: raise the {rate}."
+        )
     if recent > _STILL * fall and not _jitters(window):
-        return "It is still falling: raise steps; tolerance= stops at a gradient's norm."
+        return "It is still falling: raise steps; with tolerance= a run ends once the gradient's norm is below it."
     if recent < -_STILL * fall:
         return f"It has risen again lately, from {least:.4g} at best: lower the {rate}, or let a schedule lower it."
-    return "It no longer falls to speak of: tolerance= would have stopped at a gradient's norm."
+    return "It hardly falls any more: with tolerance= a run ends once the gradient's norm is below it."
 
 
 def _spent(norm: float, rates: list[float]) -> str:

@@ -30,7 +30,7 @@ _ELSEWHERE = (
 
 @procedure(
     unsupported=dict.fromkeys(
-        ("jit", "vmap", "grad"), "it decides by the numbers when it is done: call it outside"
+        ("jit", "vmap", "grad"), "it ends by the numbers it meets: call it outside jit, vmap and grad"
     )
 )
 def stable_learning_rate(
@@ -89,7 +89,7 @@ def stable_learning_rate(
 
 @procedure(
     unsupported=dict.fromkeys(
-        ("jit", "vmap", "grad"), "it decides by the numbers when it is done: call it outside"
+        ("jit", "vmap", "grad"), "it ends by the numbers it meets: call it outside jit, vmap and grad"
     )
 )
 def preflight(

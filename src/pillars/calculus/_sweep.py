@@ -62,7 +62,8 @@ class SweepRow(NamedTuple):
 
 @procedure(
     unsupported=dict.fromkeys(
-        ("jit", "vmap", "grad"), "it reads the losses on the host, one by one: call it outside"
+        ("jit", "vmap", "grad"),
+        "it reads the losses on the host, one by one: call it outside jit, vmap and grad",
     )
 )
 def implied_sharpness(losses: Any, learning_rate: float, *, momentum: float = 0.0) -> ImpliedSharpness:
@@ -151,7 +152,9 @@ def _finite(losses: Any) -> list[float]:
 
 
 @procedure(
-    unsupported=dict.fromkeys(("jit", "vmap", "grad"), "its rows are numbers of the host: call it outside")
+    unsupported=dict.fromkeys(
+        ("jit", "vmap", "grad"), "it returns plain numbers: call it outside jit, vmap and grad"
+    )
 )
 def learning_rate_sweep(
     loss: Callable[..., Any],

@@ -98,7 +98,7 @@ def _pillars(
 def bench(
     quick: Annotated[
         bool,
-        typer.Option("--quick", help="Fewer repeats and sizes: under a minute; without, some four."),
+        typer.Option("--quick", help="Fewer repeats and sizes: under a minute; without, about five."),
     ] = False,
     backends: Backends = None,
     data: Annotated[
@@ -129,10 +129,18 @@ def bench(
         Path | None,
         typer.Option(
             "--compare",
-            help="What got slower since this --json of an older run; no matter for the exit status.",
+            help="What got slower since this --json of an older run; the exit status does not change.",
             metavar="OLD.json",
         ),
     ] = None,
+    long: Annotated[
+        bool,
+        typer.Option(
+            "--long",
+            help="Print all of it: small sizes, where the faster one changes, peers, memory, float64. With --from "
+            "nothing is measured again.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Whether the backends agree, which is faster, how far from the machine's limit, and what a gradient by hand saves.
@@ -147,7 +155,7 @@ def bench(
     from pillars import measure, report
 
     if target is not None and data is None:
-        raise typer.BadParameter("names a column of --data FILE, and there is none", param_hint="--target")
+        raise typer.BadParameter("names a column of --data FILE, which is not given", param_hint="--target")
     if saved is not None and (quick or backends or data is not None):
         raise typer.BadParameter(
             "shows what was measured: it goes without --quick, --backends and --data", param_hint="--from"
@@ -167,7 +175,7 @@ def bench(
             measure.as_json(found if comparison is None else {**found._asdict(), "comparison": comparison})
         )
     else:
-        report.print_bench(report.output_console(), found)
+        report.print_bench(report.output_console(), found, long=long)
         if comparison is not None:
             report.print_comparison(report.output_console(), comparison)
     if html is not None:
@@ -251,9 +259,7 @@ def _check_page(path: Path, *, pictures: bool = True) -> None:
     if path.is_dir():
         raise typer.BadParameter(f"got {path}, which is a folder, expected a file in it", param_hint="--html")
     if not path.absolute().parent.is_dir():
-        raise typer.BadParameter(
-            f"got {path}, expected a file in a folder that is there", param_hint="--html"
-        )
+        raise typer.BadParameter(f"got {path}, expected a file in a folder that exists", param_hint="--html")
 
 
 def _names(given: list[str] | None) -> list[str] | None:

@@ -74,7 +74,9 @@ def _shape(x: Any) -> tuple[int, ...]:
     return tuple(getattr(x, "shape", ()))
 
 
-@procedure(unsupported=dict.fromkeys(("jit", "vmap", "grad"), "its rows are words: call it outside"))
+@procedure(
+    unsupported=dict.fromkeys(("jit", "vmap", "grad"), "it returns words: call it outside jit, vmap and grad")
+)
 def shapes(f: Callable[..., Any], *args: Any) -> tuple[OperationShapes, ...]:
     """The shapes on the way through a function, operation by operation.
 
@@ -124,7 +126,7 @@ def shapes(f: Callable[..., Any], *args: Any) -> tuple[OperationShapes, ...]:
 
 @procedure(
     unsupported={
-        **dict.fromkeys(("jit", "vmap", "grad"), "its rows are words: call it outside"),
+        **dict.fromkeys(("jit", "vmap", "grad"), "it returns words: call it outside jit, vmap and grad"),
         **dict.fromkeys(("eager on jax", "float32 on jax"), "its compiler counts what it makes of the whole"),
     }
 )

@@ -99,7 +99,9 @@ def _range(x: Any) -> Range:
 
 
 @procedure(
-    unsupported=dict.fromkeys(("jit", "vmap", "grad"), "it looks at every number on its way: call it outside")
+    unsupported=dict.fromkeys(
+        ("jit", "vmap", "grad"), "it looks at every number: call it outside jit, vmap and grad"
+    )
 )
 def find_nonfinite(f: Callable[..., Any], *args: Any) -> Origin | None:
     """Where what is not finite in a result was made first.

@@ -46,7 +46,7 @@ class Lanczos(NamedTuple):
 
 @procedure(
     unsupported=dict.fromkeys(
-        ("jit", "vmap", "grad"), "it decides by the numbers when it is done: call it outside"
+        ("jit", "vmap", "grad"), "it ends by the numbers it meets: call it outside jit, vmap and grad"
     )
 )
 def lanczos(

@@ -145,7 +145,7 @@ def findings(job: Job, operations: Sequence[OperationRow], gradients: Sequence[G
             found.append(f"{place}: {reduction.failure}")
         elif not reduction.ok:
             found.append(
-                f"{place}: variances {reduction.error:.1e} off (bound {reduction.bound:.1e}), their span "
+                f"{place}: variances {reduction.error:.1e} off (bound {reduction.bound:.1e}), the space they span "
                 f"{reduction.angle:.1e} (bound {reduction.angle_bound:.1e})"
             )
     for run in job.runs:
@@ -174,8 +174,8 @@ def remarks(gradients: Sequence[GradientRow]) -> list[str]:
     """
     return [
         f"Gradient of {row.operation} {row.shape} {row.dtype}: {row.backend}'s own autodiff is "
-        f"{_off(row.autodiff.error)} (bound {row.bound:.1e}), which counts for nothing below; the hand-derived one is "
-        f"right to {row.hand.error:.1e}."
+        f"{_off(row.autodiff.error)} (bound {row.bound:.1e}), and is not counted below; the hand-derived one is right "
+        f"to {row.hand.error:.1e}."
         for row in gradients
         if _anothers(row)
     ]

@@ -17,9 +17,9 @@ __all__ = ["audit_verdict", "failures", "grid_of", "print_audit", "reasons"]
 _LEGEND = {
     "autodiff, complex step, central": "the gradient's distance from that method, relative",
     "second order": "that of the gradient's own gradient",
-    "special points": "both derivatives' distance from a closed form at 0, ties, singular matrices; NaN may stand",
+    "special points": "both derivatives' distance from a closed form at 0, ties, singular matrices; NaN is allowed",
     "taylor": "how far the remainder's order is below 2",
-    "-": "does not apply, counted below; each is held against a tolerance of its own (--json, --html)",
+    "-": "does not apply, for the reasons below; each figure is held against a tolerance of its own (--json, --html)",
 }
 
 
@@ -36,10 +36,10 @@ def print_audit(console: Console, audit: Audit) -> None:
         words = f"{row.operation} ({row.backend}, {row.method}): {bound}. {row.note}".rstrip()
         put(console, Text.assemble(("✘ ", "red"), words))
     for reason in reasons(audit):
-        put(console, Text.assemble(("- ", "yellow"), reason))
+        put(console, Text.assemble(("does not apply: ", "yellow"), reason))
     for state in audit.backends:
         if state.ran:
-            put(console, f"{state.name}: in {state.dtype}")
+            put(console, f"{state.name}: checked in {state.dtype}")
         else:
             put(console, Text.assemble(state.name, (" not run: ", "yellow"), state.reason))
     put(console, audit_verdict(audit), "bold red" if failures(audit) else "bold green")

@@ -12,11 +12,11 @@ from pillars.report._units import duration, error, percent
 __all__ = ["JOB_LEGEND", "job_model", "job_note", "job_table", "job_title", "reduction_line"]
 
 JOB_LEGEND = {
-    "held out": "right classes on rows not trained on",
-    "95% interval": "Wilson's",
-    "loss": "of the rows trained on, after the last step",
-    "loss off": "distance from float64 on the same scores, ≤ what rounding allows",
-    "weights off": "relative distance of all weights from float64's, ≤ what rounding allows",
+    "held out": "the rows not trained on that were classified right",
+    "95% interval": "of that share, Wilson's",
+    "loss": "on the rows trained on, after the last step",
+    "loss off": "distance from float64 on the same scores, under what rounding allows (≤)",
+    "weights off": "relative distance of all weights from float64's, likewise",
     "first": "the whole descent, compilation included",
     "time": "the whole descent again, median",
     "±": "the distance of its quartiles",
@@ -94,28 +94,27 @@ def reduction_line(job: Job) -> str:
             parts.append(f"{row.backend} failed: {row.failure}")
             continue
         again = f", again {duration(row.steady.median).strip()}" if row.steady is not None else ""
-        off = f"variances {error(row.error)} (≤ {error(row.bound)}) and their span {error(row.angle)}"
-        parts.append(
-            f"{row.backend} {off} (≤ {error(row.angle_bound)}) off, {duration(row.first).strip()}{again}"
-        )
+        off = f"variances off by {error(row.error)} (allowed {error(row.bound)}), the space they span by"
+        off += f" {error(row.angle)} (allowed {error(row.angle_bound)})"
+        parts.append(f"{row.backend} {off}, in {duration(row.first).strip()}{again}")
     return f"Principal components against float64: {'; '.join(parts)}." if parts else ""
 
 
-def job_note(job: Job) -> str:
-    """Where the rate comes from, which features are constant, and whether the predictions are the same."""
-    found = reduction_line(job)
-    parts = [f"Rate {job.learning_rate:.3g} = 1/L, L = λmax(ZᵀZ/n)/2 = {job.smoothness:.3g}"]
+def job_note(job: Job, *, long: bool) -> str:
+    """Where the rate comes from, which features are constant, and whether the runs agree; long: the components."""
+    found = reduction_line(job) if long else ""
+    parts = [f"Learning rate {job.learning_rate:.3g} = 1/L, L = λmax(ZᵀZ/n)/2 = {job.smoothness:.3g}"]
     if job.constant:
         few = ", ".join(job.constant[:4]) + (", ..." if len(job.constant) > 4 else "")
         number = "1 feature is" if len(job.constant) == 1 else f"{len(job.constant)} features are"
-        parts.append(f"{number} constant and without effect ({few})")
+        parts.append(f"{number} the same on every row and without effect ({few})")
     different = max((run.disagreements for run in job.runs), default=0)
     if any(run.error for run in job.runs):
         parts.append("some runs failed")
     elif different:
-        parts.append(f"up to {different} held-out predictions differ from the reference's")
+        parts.append(f"up to {different} held-out predictions of a run differ from float64's")
     else:
-        parts.append("every run predicts the same class for every held-out row")
+        parts.append("all runs agree with float64 on every held-out row")
     return " ".join(filter(None, [found, "; ".join(parts)]))
 
 

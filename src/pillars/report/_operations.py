@@ -14,14 +14,13 @@ from pillars.report._units import duration, error, percent, share, times
 __all__ = ["OPERATION_LEGEND", "best_peer", "by_operation", "faster", "operation_table"]
 
 OPERATION_LEGEND = {
-    "error": "max |y − y64| / max |y64| against the float64 body",
+    "error": "max |y − y64| / max |y64|, y64 the definition in float64",
     "first": "compilation included",
     "copy": "inputs from the host",
     "time": "median of the steady state",
     "±": "the distance of its quartiles",
-    "limit": "the least time for the bytes and operations at the machine's own pace, over the time; above 100%: "
-    "out of the caches",
-    "peer": "the fastest of what else is installed, and its time over that of pillars",
+    "limit": "how much of the machine's limit is reached; above 100%: served by the caches",
+    "peer": "the fastest of what else is installed (plain: textbook array code), its time over that of pillars",
     "faster": "the fastest, and by how much; even: the quartiles overlap, or under 5% apart",
 }
 

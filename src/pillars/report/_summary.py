@@ -14,6 +14,7 @@ from pillars.report._units import size as in_bytes
 __all__ = [
     "crossover_lines",
     "double_line",
+    "few_words",
     "gradient_line",
     "limit_line",
     "memory_line",
@@ -29,14 +30,34 @@ _WIDE = 0.3
 
 def words(bench: Bench) -> list[Text]:
     """All that is said of the times, a line each; the verdict on the results is for the end, or the beginning."""
-    single = bench._replace(
-        operations=tuple(row for row in bench.operations if row.dtype == "float32"),
-        gradients=tuple(row for row in bench.gradients if row.dtype == "float32"),
-    )
+    single = _single(bench)
     lines = [*speed_lines(single), *crossover_lines(bench), *peer_lines(single), limit_line(single)]
     lines += [gradient_line(single), memory_line(single), *map(Text, bench.remarks), double_line(bench)]
     last = noise_line(bench)
     return [line for line in (*lines, last) if line]
+
+
+def few_words(bench: Bench) -> list[Text]:
+    """Of :func:`words` those that fit the short form: who is faster, how near the limit, what a gradient by hand saves.
+
+    Remarks and noise are always among them: they say what the figures are worth.
+    """
+    single = _single(bench)
+    # between the two sizes the faster one changes somewhere, if at all
+    ends = single._replace(
+        operations=tuple(row for row in single.operations if row.size in ("small", "large"))
+    )
+    lines = [*speed_lines(ends), limit_line(single), gradient_line(single), *map(Text, bench.remarks)]
+    last = noise_line(bench)
+    return [line for line in (*lines, last) if line]
+
+
+def _single(bench: Bench) -> Bench:
+    """Of its rows those in float32, which the words are about."""
+    return bench._replace(
+        operations=tuple(row for row in bench.operations if row.dtype == "float32"),
+        gradients=tuple(row for row in bench.gradients if row.dtype == "float32"),
+    )
 
 
 def speed_lines(bench: Bench) -> list[Text]:
@@ -100,7 +121,11 @@ def limit_line(bench: Bench) -> Text:
             (low, worst), (high, best) = min(reached), max(reached)
             middle = share(statistics.median(fraction for fraction, _ in reached))
             parts.append(f"{name} {middle} ({share(low)} on {worst} to {share(high)} on {best})")
-    return Text(f"Of the machine's limit, large sizes, median (range): {', '.join(parts)}." if parts else "")
+    return Text(
+        f"Share of the machine's limit reached, large sizes, median (range): {', '.join(parts)}."
+        if parts
+        else ""
+    )
 
 
 def peer_lines(bench: Bench) -> list[Text]:
@@ -111,14 +136,21 @@ def peer_lines(bench: Bench) -> list[Text]:
         for row in bench.operations:
             found = best_peer(row) if row.backend == name and row.size == "large" else None
             if found is not None:
-                ratios.append((found[1], f"{row.operation} against {found[0].name}"))
+                ratios.append((found[1], f"{row.operation} against {_library(found[0].name)}"))
         if ratios:
             (low, worst), (high, best) = min(ratios), max(ratios)
             ahead, behind = sum(ratio > 1.05 for ratio, _ in ratios), sum(ratio < 0.95 for ratio, _ in ratios)
             count = f"{name} is faster on {ahead} of {len(ratios)} and slower on {behind}"
             reach = f"from {times(low)} on {worst} to {times(high)} on {best}"
-            lines.append(Text(f"Against the fastest peer, large sizes, {count} ({reach})."))
+            lines.append(
+                Text(f"Against the fastest of the other libraries here, large sizes, {count} ({reach}).")
+            )
     return lines
+
+
+def _library(name: str) -> str:
+    """A peer as words say it: "plain" is no library."""
+    return "plain array code" if name == "plain" else name
 
 
 def memory_line(bench: Bench) -> Text:
@@ -134,7 +166,7 @@ def memory_line(bench: Bench) -> Text:
             middle = times(statistics.median(ratios))
             parts.append(f"{name} {middle} ({times(min(ratios))} to {times(max(ratios))})")
     return Text(
-        f"Autodiff's peak memory over the rule's, large sizes, median (range): {', '.join(parts)}."
+        f"Peak memory of autodiff over that by hand, large sizes, median (range): {', '.join(parts)}."
         if parts
         else ""
     )
@@ -156,7 +188,9 @@ def double_line(bench: Bench) -> Text:
         ]
         if ratios:
             parts.append(f"{name} {times(statistics.median(ratios))}")
-    return Text(f"Float64 over float32, large sizes, median time: {', '.join(parts)}." if parts else "")
+    return Text(
+        f"Time in float64 over that in float32, large sizes, median: {', '.join(parts)}." if parts else ""
+    )
 
 
 def gradient_line(bench: Bench) -> Text:
@@ -179,7 +213,7 @@ def gradient_line(bench: Bench) -> Text:
             )
             parts.append(f"{name} {word} ({times(min(ratios))} to {times(max(ratios))})")
     return Text(
-        f"Hand-derived gradients against autodiff, median (range): {', '.join(parts)}." if parts else ""
+        f"Gradients derived by hand against autodiff, median (range): {', '.join(parts)}." if parts else ""
     )
 
 
@@ -191,7 +225,7 @@ def verdict(bench: Bench) -> Text:
         len(bench.job.reductions) + len(bench.job.runs) + len(bench.operations) + 2 * len(bench.gradients)
     )
     tail = f"; {', '.join(left)} not run" if left else ""
-    tail += f" ({bench.seconds:.0f} s)."
+    tail += f". Took {bench.seconds:.0f} s."
     if bench.interrupted:
         tail += " Interrupted: this is what was measured until then."
     checks -= len(bench.remarks)
