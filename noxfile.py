@@ -62,9 +62,9 @@ def _install_wheel(session: nox.Session, extras: str = "") -> None:
     shutil.rmtree(folder, ignore_errors=True)
     build = ("python", "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder))
     session.run_install(*build, str(ROOT), silent=True)
-    [wheel] = folder.glob("pillars-*.whl")
+    [wheel] = folder.glob("pillars_math-*.whl")
     if extras:
-        session.install(f"pillars[{extras}] @ {wheel.resolve().as_uri()}")
+        session.install(f"pillars-math[{extras}] @ {wheel.resolve().as_uri()}")
     # An environment that is used again holds the same version number over older code.
     session.install("--force-reinstall", *(["--no-deps"] if extras else []), str(wheel))
 

@@ -211,7 +211,7 @@ def test_the_version_is_said_once() -> None:
     assert said is not None
     assert pillars.__version__ == said.group(1)
     try:
-        installed = importlib.metadata.version("pillars")
+        installed = importlib.metadata.version(PYPROJECT["project"]["name"])
     except importlib.metadata.PackageNotFoundError:
         pytest.skip("pillars runs from its source tree here, and is not installed")
     assert installed == said.group(1)
