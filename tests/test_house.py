@@ -210,6 +210,8 @@ def test_the_version_is_said_once() -> None:
     said = re.search(r'__version__ = "(.+)"', (SOURCE / "_version.py").read_text(encoding="utf-8"))
     assert said is not None
     assert pillars.__version__ == said.group(1)
+    cited = re.findall(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text(encoding="utf-8"), re.MULTILINE)
+    assert cited == [pillars.__version__]
     try:
         installed = importlib.metadata.version(PYPROJECT["project"]["name"])
     except importlib.metadata.PackageNotFoundError:
