@@ -227,6 +227,18 @@ def test_everything_in_the_source_is_in_what_is_installed() -> None:
     assert [str(name) for name in names if not installed.joinpath(name.as_posix()).is_file()] == []
 
 
+def test_every_tracked_file_is_in_the_source_distribution() -> None:
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listing.returncode != 0 or not listing.stdout:
+        pytest.skip("no git tree: perhaps the source distribution itself")
+    roots = {name.partition("/")[0] for name in listing.stdout.split("\0") if name}
+    included = {
+        name.removeprefix("/") for name in PYPROJECT["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    }
+    added_by_hatchling = {".gitignore", "LICENSE", "README.md", "pyproject.toml"}
+    assert roots == included | added_by_hatchling
+
+
 def test_the_data_carries_its_attribution() -> None:
     texts = [path.read_text(encoding="utf-8") for path in (SOURCE / "measure" / "data").glob("*.txt")]
     for text in (*texts, (ROOT / "README.md").read_text(encoding="utf-8")):
