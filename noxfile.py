@@ -1,4 +1,4 @@
-"""What is run on pillars, and how: `nox -l` lists it, `nox` alone runs lint, tests and docs."""
+"""What is run on pillars, and how: `nox -l` lists it, `nox` alone runs lint, tests, package and docs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent
 SUPPORTED = ("3.11", "3.12", "3.13", "3.14")
 
 nox.needs_version = ">=2025.2.9"
-nox.options.sessions = ["lint", "tests", "docs"]
+nox.options.sessions = ["lint", "tests", "package", "docs"]
 nox.options.error_on_missing_interpreters = True
 
 
@@ -62,9 +62,9 @@ def _install_wheel(session: nox.Session, extras: str = "") -> None:
     shutil.rmtree(folder, ignore_errors=True)
     build = ("python", "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder))
     session.run_install(*build, str(ROOT), silent=True)
-    [wheel] = folder.glob("pillars-*.whl")
+    [wheel] = folder.glob("pillars_math-*.whl")
     if extras:
-        session.install(f"pillars[{extras}] @ {wheel.resolve().as_uri()}")
+        session.install(f"pillars-math[{extras}] @ {wheel.resolve().as_uri()}")
     # An environment that is used again holds the same version number over older code.
     session.install("--force-reinstall", *(["--no-deps"] if extras else []), str(wheel))
 
@@ -176,6 +176,16 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check")
     session.run("mypy")
     session.run("lint-imports")
+
+
+@nox.session(python=OLDEST)
+def package(session: nox.Session) -> None:
+    """Wheel and source distribution, built as for an index, and what it would refuse of them."""
+    session.install("build", "twine>=6.1")
+    folder = Path(session.create_tmp()) / "dist"
+    shutil.rmtree(folder, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(folder), str(ROOT))
+    session.run("twine", "check", "--strict", *map(str, sorted(folder.iterdir())))
 
 
 @nox.session(python=OLDEST)

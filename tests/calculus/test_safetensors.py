@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +55,33 @@ def test_half_precision_of_other_libraries(tmp_path: Path) -> None:
     written = np.asarray([1.0, -2.5, np.inf], ml_dtypes.bfloat16)
     files.write(tmp_path / "a", {"x": written}, {})
     assert same(files.read(tmp_path / "a")[0]["x"], written)
+    code = "import pathlib, sys; from pillars.calculus import _safetensors as files; "
+    code += "print(files.read(pathlib.Path(sys.argv[1]))[0]['x'].tolist(), 'jax' in sys.modules)"
+    command = [sys.executable, "-c", code, str(tmp_path / "a")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    # where nothing has made the dtype known before
+    assert (done.stdout, done.stderr) == ("[1.0, -2.5, inf] False\n", "")
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "complex128", "datetime64[s]", "U3"])
+def test_what_would_not_be_read_back_is_not_written(tmp_path: Path, dtype: str) -> None:
+    name = np.dtype(dtype).name
+    with pytest.raises(
+        CheckpointError, match=rf"a' cannot hold b of {re.escape(name)}, expected one of .*bfloat16"
+    ):
+        files.write(tmp_path / "a", {"a": np.zeros(2), "b": np.zeros(3, dtype)}, {})
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_dtype_of_no_array_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(headed(ENTRY.replace("F64", "F8_E4M3").replace("[1]", "[8]")))
+    with pytest.raises(CheckpointError, match=r"a' (has a of a dtype|of .* is not what its header says)"):
+        files.read(tmp_path / "a")
 
 
 def test_the_library_of_that_name_reads_it(tmp_path: Path, draw: Draw) -> None:
-    library = pytest.importorskip("safetensors.numpy")
+    from safetensors import numpy as library
+
     written = arrays(draw)
     files.write(tmp_path / "a", written, {"name": "x"})
     found = library.load_file(tmp_path / "a")

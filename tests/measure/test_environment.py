@@ -18,6 +18,7 @@ from pillars.measure import environment
 def test_it_names_versions_threads_and_date() -> None:
     found = environment()
     assert found.packages["numpy"] == np.__version__
+    assert found.packages["pillars"] == pillars.__version__
     assert found.threads == pillars.backends.num_threads() >= 1
     assert found.cores >= 1
     assert found.cpu

@@ -113,7 +113,7 @@ def backend_named(name: str) -> Backend:
 
 def missing_reason(name: str) -> str:
     """What to install for a backend whose library is absent."""
-    # the library itself: on the public index the name pillars is another project's
+    # the library itself, which can be had wherever pillars was installed from
     package = {"cupy": "cupy-cuda13x (or cupy-cuda12x)", "strict": "array-api-strict"}.get(name, name)
     return f"{BACKENDS[name][0]} is not installed: pip install {package}"
 

@@ -1,15 +1,8 @@
-"""Named arrays in one file, in the layout of safetensors: a length, a JSON header, and the arrays' bytes end to end.
-
-Forty lines of reading and writing in the place of a dependency. Written by it, the file is read by the library of that
-name and its peers; arrays that are not contiguous are made so first, which the library has forgotten before.
-"""
+"""The file of a checkpoint: named arrays by the library safetensors, written whole or not at all, with a checksum."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import math
-import operator
 import os
 import zlib
 from collections.abc import Mapping
@@ -21,14 +14,11 @@ from pillars.backends import backend
 
 __all__ = ["read", "write"]
 
-_NAMES = {
-    "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16",
-    "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8",
-    "uint64": "U64", "uint32": "U32", "uint16": "U16", "uint8": "U8", "bool": "BOOL",
-}  # fmt: skip
-_DTYPES = {name: dtype for dtype, name in _NAMES.items()}
-_LONGEST = 100_000_000  # the header's length, as the library has it
-_METADATA, _CHECKSUM = "__metadata__", "checksum"
+_DTYPES = (
+    "float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8",
+    "uint64", "uint32", "uint16", "uint8", "bool",
+)  # fmt: skip
+_CHECKSUM = "checksum"
 
 
 def write(path: Path, arrays: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
@@ -36,28 +26,27 @@ def write(path: Path, arrays: Mapping[str, Any], metadata: Mapping[str, str]) ->
 
     The bytes go to a file beside it, are forced to the disk, and take the name in one move: whoever reads `path`, and
     whenever this process ends, finds the old file or the new one. The file beside it, ``path.partial``, is written
-    over by the next call.
+    over by the next call. The library's own ``save_file`` promises none of this; its bytes are made in memory instead,
+    which takes that of the arrays once more, and twice for a moment.
+
+    Raises
+    ------
+    CheckpointError : an array of a dtype that would not be read back.
     """
-    header: dict[str, Any] = {}
-    parts, end, checksum = [], 0, 0
+    from safetensors.numpy import save
+
     for name, array in arrays.items():
-        part = _bytes_of(array)
-        header[name] = {
-            "dtype": _NAMES[array.dtype.name],
-            "shape": list(array.shape),
-            "data_offsets": [end, end + len(part)],
-        }
-        parts.append(part)
-        end += len(part)
-        checksum = zlib.crc32(part, checksum)
-    head = json.dumps({_METADATA: {**metadata, _CHECKSUM: f"{checksum:08x}"}, **header}).encode()
-    head += b" " * (-len(head) % 8)
+        if array.dtype.name not in _DTYPES:
+            raise CheckpointError(
+                f"gradient_descent: checkpoint {str(path)!r} cannot hold {name} of {array.dtype.name}, expected one of "
+                f"{', '.join(_DTYPES)}. Keep it as arrays of these, or go without a checkpoint."
+            )
+    plain = {name: _plain(array) for name, array in arrays.items()}
+    content = save(plain, {**metadata, _CHECKSUM: _checksum(plain)})
     partial = path.with_name(path.name + ".partial")
     try:
         with partial.open("wb") as file:
-            file.write(len(head).to_bytes(8, "little") + head)
-            for part in parts:
-                file.write(part)
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
@@ -75,60 +64,43 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     ------
     CheckpointError : a file that is truncated, damaged, or of another format.
     """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if size < 8 or length > min(size - 8, _LONGEST):
-            raise _broken(path, f"of {size} bytes ends before its header")
-        try:
-            header = json.loads(file.read(length))
-            metadata = dict(**header.pop(_METADATA))
-            entries = {name: _entry(entry) for name, entry in header.items()}
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
-            raise _broken(path, "has no header that can be read") from None
-        whole = 8 + length + max((end for *_, end in entries.values()), default=0)
-        if size != whole:
-            raise _broken(path, f"has {size} bytes, its header says {whole}")
-        arrays, checksum = {}, 0
-        for name, (dtype, shape, start, end) in sorted(entries.items(), key=lambda item: item[1][2:]):
-            file.seek(8 + length + start)
-            part = file.read(end - start)
-            checksum = zlib.crc32(part, checksum)
-            arrays[name] = part, dtype, shape
-    if metadata.get(_CHECKSUM) != f"{checksum:08x}":
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata()
+            arrays = {name: _plain(_array(path, file, name)) for name in file.keys()}  # noqa: SIM118 - no mapping
+    except SafetensorError as error:
+        how = f"of {path.stat().st_size} bytes is not what its header says ({error})"
+        raise _broken(path, how) from None
+    if metadata is None:
+        raise _broken(path, "has no header that can be read as a checkpoint's: it has no metadata")
+    if metadata.get(_CHECKSUM) != _checksum(arrays):
         raise _broken(path, "does not have the checksum that its header says")
-    return {name: _array_of(*found) for name, found in arrays.items()}, metadata
+    return arrays, metadata
 
 
-def _entry(entry: Any) -> tuple[str, tuple[int, ...], int, int]:
-    dtype, shape, (start, end) = (
-        _DTYPES[entry["dtype"]],
-        tuple(map(operator.index, entry["shape"])),
-        map(operator.index, entry["data_offsets"]),
-    )
-    width = (
-        1 if dtype == "bool" else 2 if dtype == "bfloat16" else int("".join(filter(str.isdigit, dtype))) // 8
-    )
-    if not 0 <= start <= end or end - start != width * math.prod(shape):
-        raise ValueError(entry)
-    return dtype, shape, start, end
+def _array(path: Path, file: Any, name: str) -> Any:
+    try:
+        if file.get_slice(name).get_dtype() == "BF16":
+            # NumPy knows the dtype by its name once this is imported: whoever saved it has a library that brings it
+            import ml_dtypes  # noqa: F401
+        return file.get_tensor(name)
+    except (AttributeError, TypeError):
+        raise _broken(path, f"has {name} of a dtype that NumPy does not have") from None
 
 
-def _bytes_of(array: Any) -> memoryview:
-    xp = backend("numpy").xp
-    flat = xp.ascontiguousarray(array).reshape(-1)
-    if flat.dtype.byteorder == ">" and flat.dtype.kind in "fiu":
-        flat = flat.astype(flat.dtype.newbyteorder("<"))
-    return memoryview(flat.view(xp.uint8))
+def _plain(array: Any) -> Any:
+    """The same numbers end to end and little endian, as the file has them: the library takes them to be so."""
+    return backend("numpy").xp.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
 
 
-def _array_of(part: bytes, dtype: str, shape: tuple[int, ...]) -> Any:
-    xp = backend("numpy").xp
-    if dtype == "bfloat16":  # NumPy's own dtypes have none: whoever has asked for it has another library's
-        import ml_dtypes
-
-        return xp.frombuffer(part, dtype=ml_dtypes.bfloat16).reshape(shape)
-    return xp.frombuffer(part, dtype=getattr(xp, dtype)).reshape(shape)
+def _checksum(arrays: Mapping[str, Any]) -> str:
+    """Of all bytes, by the order of the names: the library chooses the order in the file."""
+    value = 0
+    for name in sorted(arrays):
+        value = zlib.crc32(arrays[name].reshape(-1).view(backend("numpy").xp.uint8), value)
+    return f"{value:08x}"
 
 
 def _broken(path: Path, how: str) -> CheckpointError:

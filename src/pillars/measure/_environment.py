@@ -10,11 +10,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
+from pillars._version import __version__
 from pillars.backends import blas_libraries, num_threads
 
 __all__ = ["Environment", "environment"]
 
-_PACKAGES = ("pillars", "numpy", "jax", "jaxlib", "cupy", "array-api-compat", "array-api-extra", "scipy")
+_PACKAGES = ("numpy", "jax", "jaxlib", "cupy", "array-api-compat", "array-api-extra", "scipy")
 _VARIABLES = (
     "PILLARS_BACKEND",
     "PILLARS_NUM_THREADS",
@@ -41,7 +42,7 @@ class Environment(NamedTuple):
     load : processes that wanted a core, averaged over the minute before; None where the system does not say.
     blas : the BLAS libraries, with the processor that their kernels are for: one that a library does not know runs an
         older one's, at half its speed or less.
-    packages : distribution -> version, those installed.
+    packages : pillars, and distributions that are installed -> version.
     variables : environment variables that change speed or precision, those set.
     """
 
@@ -99,7 +100,7 @@ def _cpu() -> str:
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    found = {"pillars": __version__}
     for name in _PACKAGES:
         candidates = [name] if name != "cupy" else ["cupy", "cupy-cuda13x", "cupy-cuda12x"]
         for candidate in candidates:

@@ -6,6 +6,7 @@ import gc
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
+from statistics import quantiles
 from typing import Any, NamedTuple
 
 from pillars._errors import one_line
@@ -123,19 +124,12 @@ def summarise(seconds: Iterable[float], inner: int = 1) -> Timing:
     >>> summarise([3.0, 1.0, 2.0])
     Timing(median=2.0, low=1.5, high=2.5, samples=3, inner=1)
     """
-    ordered = sorted(seconds)
-    if not ordered:
+    taken = list(seconds)
+    if not taken:
         raise ValueError("summarise: got no samples, expected at least one.")
-    return Timing(
-        _quantile(ordered, 0.5), _quantile(ordered, 0.25), _quantile(ordered, 0.75), len(ordered), inner
-    )
-
-
-def _quantile(ordered: list[float], q: float) -> float:
-    position = q * (len(ordered) - 1)
-    below = int(position)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (position - below) * (ordered[above] - ordered[below])
+    # of one sample alone Python before 3.13 tells no quantiles
+    low, median, high = quantiles(taken * 2 if len(taken) == 1 else taken, n=4, method="inclusive")
+    return Timing(median, low, high, len(taken), inner)
 
 
 def _sample(candidate: Candidate, calls: int) -> float:
