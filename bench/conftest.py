@@ -27,6 +27,7 @@ from pillars.backends import available
 from pillars.measure import environment
 
 _PREFIX = "test_"
+_LOAD = pytest.StashKey[float | None]()
 _OF_COMMIT = ("id", "time", "dirty")
 # They change from run to run, and pytest-benchmark warns where the machines of two runs differ.
 _OF_RUN = ("date", "commit", "load")
@@ -42,7 +43,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A comparison with another machine's file is worth a warning, and no failure."""
+    """A comparison with another machine's file is a warning, and no failure; the load before is that of others."""
+    config.stash[_LOAD] = environment().load
     config.addinivalue_line("filterwarnings", "default::pytest_benchmark.logger.PytestBenchmarkWarning")
 
 
@@ -89,3 +91,8 @@ def pytest_benchmark_update_commit_info(config: pytest.Config, commit_info: dict
     """The commit alone: a project's name is that of its folder."""
     for key in set(commit_info) - set(_OF_COMMIT):
         del commit_info[key]
+
+
+def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
+    """How busy the machine was: beside other work a median says little, a minimum more."""
+    output_json["load"] = config.stash[_LOAD]
