@@ -142,9 +142,8 @@ def matrix(session: nox.Session) -> None:
         _pytest(session, " and not slow", "--jax-mode=eager", "-k", "not strict", x64=True)
 
 
-@nox.session(name="tests(cupy)", python=OLDEST)
-def tests_cupy(session: nox.Session) -> None:
-    """The GPU tests, on CuPy and JAX; says *not run*, and why, where there is no usable GPU."""
+def _usable_cuda(session: nox.Session) -> str:
+    """The CUDA that the driver speaks; where there is no usable GPU the session is *not run*, and says why."""
     seen = _said("nvidia-smi")
     if seen is None:
         session.skip("*not run*: nvidia-smi is absent or fails, so there is no usable NVIDIA GPU here")
@@ -152,19 +151,54 @@ def tests_cupy(session: nox.Session) -> None:
     cuda = version.group(1) if version else "none"
     if cuda not in {"12", "13"}:
         session.skip(f"*not run*: the driver speaks CUDA {cuda}; CuPy and JAX want 12 or 13")
+    return cuda
+
+
+@nox.session(name="tests(cupy)", python=OLDEST)
+def tests_cupy(session: nox.Session) -> None:
+    """The GPU tests, on CuPy and JAX; says *not run*, and why, where there is no usable GPU."""
+    cuda = _usable_cuda(session)
     _install_wheel(session, f"cuda{cuda},cli")
     session.install(f"jax[cuda{cuda}]", *_group("test"))
     env = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
     session.run("python", "-m", "pytest", "-q", "-m", "gpu", *(session.posargs or ["tests"]), env=env)
 
 
+def _bench(session: nox.Session, name: str, extras: str = "") -> None:
+    """One backend's benchmarks on the built wheel, saved with the commit; arguments go to pytest."""
+    _install_wheel(session, extras)
+    session.install(*_group("bench"))
+    saved = ("--benchmark-autosave", f"--benchmark-storage=file://bench/results/{name}")
+    pace = ("--benchmark-max-time=0.5", "--benchmark-warmup=off")
+    command = ("python", "-m", "pytest", "-q", "bench", f"--backend={name}")
+    session.run(*command, *saved, *pace, *session.posargs)
+
+
+@nox.session(name="bench(numpy)", python=OLDEST)
+def bench_numpy(session: nox.Session) -> None:
+    """The benchmarks on NumPy, into bench/results/numpy; `-- --benchmark-compare` holds them against the last."""
+    _bench(session, "numpy")
+
+
+@nox.session(name="bench(jax)", python=OLDEST)
+def bench_jax(session: nox.Session) -> None:
+    """The benchmarks on JAX, into bench/results/jax."""
+    _bench(session, "jax", "jax")
+
+
+@nox.session(name="bench(cupy)", python=OLDEST)
+def bench_cupy(session: nox.Session) -> None:
+    """The benchmarks on CuPy, into bench/results/cupy; says *not run*, and why, where there is no usable GPU."""
+    _bench(session, "cupy", f"cuda{_usable_cuda(session)}")
+
+
 @nox.session(python=OLDEST)
-def bench(session: nox.Session) -> None:
-    """`pillars bench` on the built wheel (arguments go to it); then the kernels, and every case against its peers."""
+def races(session: nox.Session) -> None:
+    """`pillars bench` on the built wheel (arguments go to it); then every case of the suites against its peers."""
     _install_wheel(session, "all")
     session.install(*_group("bench"))
     session.run("pillars", "bench", *session.posargs)
-    for suite in ("dispatch", "kernels", "speed", "stability", "checkers"):
+    for suite in ("dispatch", "speed", "stability", "checkers"):
         session.run("python", f"bench/{suite}.py")
 
 

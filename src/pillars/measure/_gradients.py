@@ -16,7 +16,14 @@ from pillars.measure._results import GradientRow, Side
 from pillars.measure._timing import Candidate, first_call, race
 from pillars.measure._workloads import Workload
 
-__all__ = ["autodiff_gradient", "hand_gradient", "measure_gradient"]
+__all__ = [
+    "autodiff_gradient",
+    "by_rules",
+    "first_side",
+    "hand_gradient",
+    "measure_gradient",
+    "true_gradient",
+]
 
 
 def hand_gradient(operation: Any, arrays: Sequence[Any], cotangent: Any) -> tuple[Any, ...]:
@@ -43,7 +50,7 @@ def autodiff_gradient(operation: Any, arrays: Sequence[Any], cotangent: Any) -> 
     return (y, *(found if isinstance(found, tuple) else (found,)))
 
 
-def _by_rules(workload: Workload, arrays: Sequence[Any], cotangent: Any) -> tuple[Any, ...]:
+def by_rules(workload: Workload, arrays: Sequence[Any], cotangent: Any) -> tuple[Any, ...]:
     """Of a procedure too: through the rules of the operations that it calls."""
     if workload.operation is not None:
         return hand_gradient(workload.operation, arrays, cotangent)
@@ -72,17 +79,15 @@ def measure_gradient(
     The reference is the body in float64 on NumPy, differentiated automatically: the rule under test has no part in it.
     """
     with doubled(names, workload.dtype):
-        cotangents, treedef = tree_flatten(workload.inputs.cotangent)
-        wide = tree_unflatten(treedef, as_float64(cotangents))
-        expected = _by_bodies(workload, as_float64(workload.arrays), wide)
+        expected = true_gradient(workload)
         bounds = {name: bound_of(workload, name, gradient=True) for name in names}
         sides: dict[str, Side] = {}
         candidates: dict[str, Candidate] = {}
         for name in names:
-            for method, rule in (("hand", _by_rules), ("autodiff", _by_bodies)):
+            for method, rule in (("hand", by_rules), ("autodiff", _by_bodies)):
                 key = f"{name}|{method}"
                 try:
-                    sides[key], candidates[key] = _side(rule, workload, name, expected, bounds[name])
+                    sides[key], candidates[key] = first_side(rule, workload, name, expected, bounds[name])
                 except Exception as error:
                     sides[key] = Side(math.nan, False, None, None, None, one_line(error))
         failures: dict[str, str] = {}
@@ -110,9 +115,17 @@ def measure_gradient(
     ]
 
 
-def _side(
+def true_gradient(workload: Workload) -> tuple[Any, ...]:
+    """Value and gradient of the bodies in float64 on NumPy."""
+    cotangents, treedef = tree_flatten(workload.inputs.cotangent)
+    wide = tree_unflatten(treedef, as_float64(cotangents))
+    return _by_bodies(workload, as_float64(workload.arrays), wide)
+
+
+def first_side(
     rule: Callable[..., Any], workload: Workload, name: str, expected: Any, bound: float
 ) -> tuple[Side, Candidate]:
+    """A gradient after its first call, not yet timed, and what is to be timed."""
     home = backend(name)
     arrays, _ = to_backend(name, workload.arrays)
     leaves, treedef = tree_flatten(workload.inputs.cotangent)

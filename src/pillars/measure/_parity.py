@@ -18,7 +18,9 @@ from pillars.measure._workloads import Workload
 __all__ = [
     "Pace",
     "as_float64",
+    "blank_row",
     "bound_of",
+    "first_row",
     "measure_operation",
     "relative_error",
     "to_backend",
@@ -103,10 +105,10 @@ def measure_operation(
         peers: dict[str, dict[str, PeerTime]] = {}
         candidates: dict[str, Candidate] = {}
         for name in names:
-            blank = _blank(workload, name)
+            blank = blank_row(workload, name)
             try:
                 arrays, transfer = to_backend(name, workload.arrays)
-                rows[name], candidates[name] = _row(blank, workload, arrays, expected, ceilings)
+                rows[name], candidates[name] = first_row(blank, workload, arrays, expected, ceilings)
                 rows[name] = rows[name]._replace(transfer=transfer)
             except Exception as error:
                 rows[name] = blank._replace(failure=one_line(error))
@@ -122,7 +124,8 @@ def measure_operation(
         return [_timed(rows[name], peers.get(name, {}), timings, failures) for name in names]
 
 
-def _blank(workload: Workload, name: str) -> OperationRow:
+def blank_row(workload: Workload, name: str) -> OperationRow:
+    """The row of a workload that has not run yet."""
     return OperationRow(
         operation=workload.name,
         size=workload.size,
@@ -144,9 +147,10 @@ def _blank(workload: Workload, name: str) -> OperationRow:
     )
 
 
-def _row(
+def first_row(
     blank: OperationRow, workload: Workload, arrays: Sequence[Any], expected: Any, ceilings: Sequence[Ceiling]
 ) -> tuple[OperationRow, Candidate]:
+    """The row after the first call, not yet timed, and what is to be timed."""
     home = backend(blank.backend)
     candidate = Candidate(_call(workload, arrays), home.synchronize)
     result, seconds = first_call(candidate)

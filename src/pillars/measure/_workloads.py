@@ -6,14 +6,14 @@ adds one, and nothing else counts or names them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from pillars.backends import Cost, call_cost, gradient_cost, reference_bodies
 from pillars.measure._inputs import OPERATIONS, Inputs, Lengths, Source
 from pillars.measure._procedures import PROCEDURES
 
-__all__ = ["Workload", "number_of_workloads", "workloads"]
+__all__ = ["SIZES", "WORKLOADS", "Workload", "number_of_workloads", "workload", "workloads"]
 
 
 class Workload(NamedTuple):
@@ -74,7 +74,7 @@ _LARGE = Lengths(2048, 1024, 1024, 1024, 1024, 16384, 8, 1024, 64, 32768, 256)
 _LESS_LARGE = Lengths(1024, 1024, 512, 512, 512, 4096, 8, 512, 64, 8192, 128)
 
 _Sizes = dict[str, dict[str, Lengths]]
-_SIZES: _Sizes = {
+SIZES: _Sizes = {
     "float32": {"tiny": _TINY, "small": _SMALL, "medium": _MEDIUM, "large": _LARGE},
     "float64": {"small": _SMALL, "large": _LARGE},
 }
@@ -82,6 +82,24 @@ _QUICK_SIZES: _Sizes = {
     "float32": {"small": _SMALL, "large": _LESS_LARGE},
     "float64": {"large": _LESS_LARGE},
 }
+
+_MAKERS: dict[str, tuple[Callable[[Source, Lengths], Inputs], Any]] = {
+    **{operation.record.name.rpartition(".")[2]: (make, operation) for operation, make in OPERATIONS},
+    **{name: (make, None) for name, make in PROCEDURES},
+}
+WORKLOADS = tuple(_MAKERS)
+
+
+def workload(name: str, size: str, dtype: str = "float32", *, quick: bool = False, rng: int = 0) -> Workload:
+    """One workload by its name and size.
+
+    Raises
+    ------
+    KeyError : there is none of that name, size and dtype.
+    """
+    make, operation = _MAKERS[name]
+    lengths = (_QUICK_SIZES if quick else SIZES)[dtype][size]
+    return Workload(name, size, dtype, make(Source(rng, dtype), lengths), operation)
 
 
 def workloads(*, quick: bool = False, rng: int = 0) -> Iterator[Workload]:
@@ -92,16 +110,13 @@ def workloads(*, quick: bool = False, rng: int = 0) -> Iterator[Workload]:
     quick : small and large alone, and less large; of double precision the latter.
     rng : seed of the inputs.
     """
-    for dtype, sizes in (_QUICK_SIZES if quick else _SIZES).items():
-        for size, lengths in sizes.items():
-            for operation, make in OPERATIONS:
-                name = operation.record.name.rpartition(".")[2]
-                yield Workload(name, size, dtype, make(Source(rng, dtype), lengths), operation)
-            for name, make in PROCEDURES:
-                yield Workload(name, size, dtype, make(Source(rng, dtype), lengths), None)
+    for dtype, sizes in (_QUICK_SIZES if quick else SIZES).items():
+        for size in sizes:
+            for name in WORKLOADS:
+                yield workload(name, size, dtype, quick=quick, rng=rng)
 
 
 def number_of_workloads(*, quick: bool = False) -> int:
     """How many :func:`workloads` there are."""
-    sizes = _QUICK_SIZES if quick else _SIZES
-    return (len(OPERATIONS) + len(PROCEDURES)) * sum(map(len, sizes.values()))
+    sizes = _QUICK_SIZES if quick else SIZES
+    return len(WORKLOADS) * sum(map(len, sizes.values()))
