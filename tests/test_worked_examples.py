@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from contracts._variants import Variant
-from contracts._variants import variant as named
+from contracts._variants import Variant, variant as named
 from pillars.algorithms import attention, attention_weights
 from pillars.calculus import LossMonitor, adam, gradient_descent, linear_warmup, mean_squared_error, sgd
 from pillars.layers import linear

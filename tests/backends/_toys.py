@@ -7,8 +7,7 @@ from typing import Any
 
 from pillars._errors import ShapeError
 from pillars._typing import After, AnyArray, Array, Name, Number
-from pillars.backends import Call, Draw, namespace, operation
-from pillars.backends import _record as listed
+from pillars.backends import Call, Draw, _record as listed, namespace, operation
 
 __all__ = ["label_sum", "power_sum", "scaled", "shifted"]
 

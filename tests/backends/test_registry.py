@@ -17,8 +17,14 @@ import pytest
 import pillars
 from backends._toys import scaled
 from contracts._support import operations
-from pillars.backends import Adapter, available, kernel_table, namespace, register_array_type
-from pillars.backends import _registry as registry
+from pillars.backends import (
+    Adapter,
+    _registry as registry,
+    available,
+    kernel_table,
+    namespace,
+    register_array_type,
+)
 from pillars.probability import softmax
 
 

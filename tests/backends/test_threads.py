@@ -14,8 +14,7 @@ import pytest
 import threadpoolctl
 
 from pillars._errors import PillarsError
-from pillars.backends import _threads as threads
-from pillars.backends import num_threads, pool_map, single_threaded_blas
+from pillars.backends import _threads as threads, num_threads, pool_map, single_threaded_blas
 
 
 @pytest.fixture(autouse=True)

@@ -7,8 +7,7 @@ from collections import OrderedDict, defaultdict
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 import pillars
 from pillars.backends import tree_flatten, tree_leaves, tree_map, tree_paths, tree_unflatten

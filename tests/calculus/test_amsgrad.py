@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from contracts._variants import Variant
-from contracts._variants import variant as named
+from contracts._variants import Variant, variant as named
 from pillars import DTypeError
 from pillars.backends import Draw, namespace, tree_leaves, tree_map
 from pillars.calculus import AdamState, adam, adamw, gradient_descent, preflight, stable_learning_rate

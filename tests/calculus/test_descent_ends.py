@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from contracts._variants import Variant
-from contracts._variants import variant as named
+from contracts._variants import Variant, variant as named
 from pillars import DTypeError, ShapeError
 from pillars.backends import backend, namespace, tree_leaves
 from pillars.calculus import (

@@ -9,8 +9,16 @@ import pytest
 
 from pillars import CapabilityError
 from pillars.backends import namespace, tree_leaves, tree_map
-from pillars.calculus import Optimizer, adam, adamw, clip_by_global_norm, gradient_descent, linear_warmup, sgd
-from pillars.calculus import _descent_moves as moves
+from pillars.calculus import (
+    Optimizer,
+    _descent_moves as moves,
+    adam,
+    adamw,
+    clip_by_global_norm,
+    gradient_descent,
+    linear_warmup,
+    sgd,
+)
 from pillars.calculus._descent_moves import _JOINED
 
 OPTIMIZERS = {

@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 
 import pillars
-from contracts._variants import Variant
-from contracts._variants import variant as named
+from contracts._variants import Variant, variant as named
 from pillars import BackendError, CapabilityError, DTypeError, PillarsError, ShapeError
 from pillars.calculus import (
     Descent,

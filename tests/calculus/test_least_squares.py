@@ -14,6 +14,7 @@ from pillars import BackendError, DTypeError, ShapeError
 from pillars.backends import Draw, backend, fingerprint
 from pillars.calculus import (
     LeastSquaresLoss,
+    _least_squares as module,
     adam,
     check_gradient,
     grad,
@@ -21,7 +22,6 @@ from pillars.calculus import (
     mean_squared_error,
     sgd,
 )
-from pillars.calculus import _least_squares as module
 from running import compilations, eps
 
 

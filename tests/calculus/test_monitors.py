@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 import pillars
-from contracts._variants import Variant
-from contracts._variants import variant as named
+from contracts._variants import Variant, variant as named
 from pillars import BackendError, CapabilityError, DTypeError, ShapeError
 from pillars.backends import Draw, namespace
 from pillars.calculus import (

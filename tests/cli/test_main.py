@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pillars.cli import _main as entry
-from pillars.cli import main
+from pillars.cli import _main as entry, main
 
 RECORDED = Path(__file__).parents[2] / "bench" / "results" / "bench_cpu.json"
 BLOCK = """

@@ -13,9 +13,17 @@ import numpy as np
 from contracts import bad_inputs
 from contracts._support import draw, float_positions, invoke, leaves, not_applicable, planted, public
 from pillars._errors import ShapeError
-from pillars.backends import Record, available, backend, dtype_kind, kernel, namespace, tree_map
-from pillars.backends import _operation as dispatch
-from pillars.backends import _run as running
+from pillars.backends import (
+    Record,
+    _operation as dispatch,
+    _run as running,
+    available,
+    backend,
+    dtype_kind,
+    kernel,
+    namespace,
+    tree_map,
+)
 from pillars.backends._kernels import kernel_of
 from pillars.calculus._traced import strip
 

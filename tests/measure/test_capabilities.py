@@ -7,8 +7,7 @@ import pytest
 import pillars
 from pillars.backends import available, capabilities
 from pillars.backends._capabilities import FEATURES
-from pillars.measure import _capabilities as module
-from pillars.measure import capability_table
+from pillars.measure import _capabilities as module, capability_table
 from pillars.measure._rooms import rooms
 
 

@@ -11,8 +11,7 @@ import pytest
 import threadpoolctl
 
 import pillars
-from pillars.measure import _environment as module
-from pillars.measure import environment
+from pillars.measure import _environment as module, environment
 
 
 def test_it_names_versions_threads_and_date() -> None:

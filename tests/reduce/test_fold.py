@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import threadpoolctl
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from contracts._variants import Variant
 from pillars._errors import DTypeError, ShapeError

@@ -13,8 +13,14 @@ from rich.console import Console
 from pillars.backends import Availability
 from pillars.measure import Audit, AuditRow, AuditState, CapabilityRow, CapabilityTable, capability_table
 from pillars.measure._capabilities import FEATURES, LEVELS
-from pillars.report import _progress as progress
-from pillars.report import output_console, print_audit, print_backends, print_capabilities, progress_bar
+from pillars.report import (
+    _progress as progress,
+    output_console,
+    print_audit,
+    print_backends,
+    print_capabilities,
+    progress_bar,
+)
 
 
 def test_backends(printed: Callable[..., str]) -> None:

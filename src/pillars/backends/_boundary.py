@@ -9,8 +9,7 @@ from typing import Any
 
 from pillars._errors import BackendError, DTypeError, ShapeError, shown
 from pillars._typing import Kind
-from pillars.backends._context import backend as find_backend
-from pillars.backends._context import chosen
+from pillars.backends._context import backend as find_backend, chosen
 from pillars.backends._dtypes import common_dtype, dtype_kind, dtype_name, dtype_range
 from pillars.backends._plain import plain_bool, plain_float, plain_int
 from pillars.backends._protocol import Backend

@@ -7,8 +7,7 @@ from typing import Any
 
 from pillars._errors import BackendError, DTypeError, ShapeError
 from pillars.backends._boundary import array_inside
-from pillars.backends._context import backend as find_backend
-from pillars.backends._context import chosen, probe
+from pillars.backends._context import backend as find_backend, chosen, probe
 from pillars.backends._dtypes import dtype_kind, dtype_name, dtype_range, refuse_narrowing
 from pillars.backends._frames import frame_values
 from pillars.backends._protocol import Backend

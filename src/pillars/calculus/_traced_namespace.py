@@ -10,8 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pillars._errors import BackendError, CapabilityError, DTypeError
-from pillars.backends import backend as backend_named
-from pillars.backends import dtype_kind
+from pillars.backends import backend as backend_named, dtype_kind
 from pillars.calculus import (  # noqa: F401 - they fill tables
     _rules_complex,
     _rules_linalg,

@@ -8,8 +8,7 @@ from rich.text import Text
 
 from pillars.measure import Bench
 from pillars.report._operations import best_peer, faster
-from pillars.report._units import share, times
-from pillars.report._units import size as in_bytes
+from pillars.report._units import share, size as in_bytes, times
 
 __all__ = [
     "crossover_lines",

@@ -9,8 +9,7 @@ import pytest
 
 from pillars import explain
 from pillars.backends import Draw, forced_kernels
-from pillars.backends.on_numpy import _blocks
-from pillars.backends.on_numpy import linear as module
+from pillars.backends.on_numpy import _blocks, linear as module
 from pillars.backends.on_numpy.linear import linear_and_pullback
 from pillars.calculus import value_and_grad
 from pillars.layers import linear
