@@ -284,11 +284,8 @@ def best_limit(errors: list[tuple[float, bool]]) -> float:
     return min(limits, key=lambda limit: sum((error <= limit) is not right for error, right in errors))
 
 
-NARROW = (
-    "pillars",
-    "pillars, without autodiff",
-    "jax.test_util.check_grads",
-)  # the others are of float64 alone
+# the others are of float64 alone
+NARROW = ("pillars", "pillars, without autodiff", "jax.test_util.check_grads")
 CHECKERS: dict[str, Callable[[Case, str], Any]] = {
     "pillars": by_pillars,
     "pillars, without autodiff": by_differences,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.metadata
 import importlib.resources
@@ -112,6 +113,8 @@ def test_imports_go_down_only(copy: Path) -> None:
         ("linalg", "from rich.table import Table", "tables, figures and pages have one home"),
         ("statistics", "from scipy import special", "peers stay outside the package"),
         ("backends", "import pillars", "the front door is for users"),
+        ("calculus/autodiff", "import pillars.calculus.descent", "inside calculus imports go down only"),
+        ("measure/bench", "import pillars.measure.audit", "inside measure imports go down only"),
     ],
 )
 def test_a_planted_import_is_caught(copy: Path, room: str, line: str, broken: str) -> None:
@@ -127,6 +130,30 @@ def test_a_room_that_nobody_placed_is_caught(copy: Path) -> None:
     done = lint_layers(copy)
     assert done.returncode == 1
     assert "attic" in done.stdout
+
+
+def private_imports(folder: Path) -> list[str]:
+    """What a room takes from a module of another room that is not that room's face."""
+    found = []
+    for path in folder.rglob("*.py"):
+        package = path.relative_to(folder.parent).parent.parts
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("pillars."):
+                continue
+            for name in [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]:
+                file = folder.parent.joinpath(*name.split(".")).with_suffix(".py")
+                home = tuple(name.split(".")[:-1])
+                if file.is_file() and file.stem.startswith("_") and package[: len(home)] != home:
+                    found.append(f"{path.relative_to(folder)} imports {name}")
+    return found
+
+
+def test_a_room_is_entered_by_its_door(copy: Path) -> None:
+    found = [line for line in private_imports(SOURCE) if not line.startswith("backends/")]
+    assert found == []  # the ground floor alone reaches into the folders of its libraries
+    planted = "from pillars.calculus.autodiff._rule import RULES\n"
+    (copy / "pillars" / "diagnosis" / "_planted.py").write_text(planted, encoding="utf-8")
+    assert any("_planted" in line for line in private_imports(copy / "pillars"))
 
 
 def test_a_module_holds_one_subject() -> None:

@@ -1,6 +1,6 @@
 """What is timed: the workloads of `pillars bench`, and the kernels that none of those reaches.
 
-How far rounding may carry an answer is said as there, in `pillars.measure._inputs`.
+How far rounding may carry an answer is said as there, in `pillars.measure.bench._bench_cases`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 from pillars import random
 from pillars._errors import CapabilityError
 from pillars.backends import Cost, backend, call_cost, explain, kernel_table, records, tree_leaves
-from pillars.backends._boundary import normalise
-from pillars.measure._inputs import Inputs, Lengths, Source, by
-from pillars.measure._workloads import SIZES, WORKLOADS, Workload, workload
+from pillars.backends._call_arguments import normalise
+from pillars.measure.bench._bench_cases import Inputs, Lengths, Source, by
+from pillars.measure.bench._workloads import SIZES, WORKLOADS, Workload, workload
 
 __all__ = ["CASES", "Case", "case_of", "has_gradient", "has_kernel"]
 

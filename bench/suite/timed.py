@@ -6,9 +6,9 @@ from functools import lru_cache, partial
 from typing import Any
 
 from pillars.measure import Candidate, Ceiling, measure_ceilings
-from pillars.measure._ceiling import ceiling_of, device_name
-from pillars.measure._gradients import by_rules, first_side, true_gradient
-from pillars.measure._parity import as_float64, blank_row, bound_of, first_row, to_backend
+from pillars.measure.bench._ceiling import ceiling_of, device_name
+from pillars.measure.bench._gradients import by_rules, first_side, true_gradient
+from pillars.measure.bench._parity import as_float64, blank_row, bound_of, first_row, to_backend
 from suite.cases import Case, case_of
 
 __all__ = ["time_case"]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pillars.measure.cases import CASES, Case, draw
+from pillars.measure.audit.cases import CASES, Case, draw
 
 __all__ = ["NUMBERED", "arguments", "central", "scalar", "weights_of"]
 

@@ -31,7 +31,7 @@ def test_every_gradient_holds_and_every_tenant_is_there() -> None:
 @pytest.mark.slow
 def test_a_wrong_gradient_exits_with_1(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     row = measure.audit(["numpy"])[0]._replace(error=0.5, ok=False, note="argument x")
-    monkeypatch.setattr(sys.modules["pillars.measure._audit"], "audit", lambda backends=None: [row])
+    monkeypatch.setattr(sys.modules["pillars.measure.audit._audit"], "audit", lambda backends=None: [row])
     found = runner.invoke(app, ["audit"])
     assert found.exit_code == 1
     assert f"✘ {row.operation} (numpy, {row.method}): error 5.0e-01" in found.stdout

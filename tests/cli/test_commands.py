@@ -17,7 +17,7 @@ import pillars
 from pillars import ShapeError, measure
 from pillars.backends import Availability, available
 from pillars.cli._app import app
-from pillars.measure._workloads import number_of_workloads
+from pillars.measure.bench._workloads import number_of_workloads
 
 runner = CliRunner()
 
@@ -63,7 +63,7 @@ def table(tmp_path: Path) -> Path:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The bench with one workload, for tests of everything around it."""
-    module = sys.modules["pillars.measure._bench"]
+    module = sys.modules["pillars.measure.bench._bench"]
     monkeypatch.setattr(
         module, "workloads", lambda **options: iter([next(_all(**options))._replace(size="large")])
     )
@@ -71,7 +71,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def _all(**options: Any) -> Iterator[Any]:
-    from pillars.measure._workloads import workloads
+    from pillars.measure.bench._workloads import workloads
 
     return workloads(**options)
 
@@ -266,7 +266,7 @@ def test_a_backend_that_is_not_installed_is_reported_and_the_rest_runs(
 ) -> None:
     reason = "jax is not installed: pip install jax"
     states = {"numpy": available()["numpy"], "jax": Availability(False, None, (), reason)}
-    monkeypatch.setattr(sys.modules["pillars.measure._bench"], "available", lambda: states)
+    monkeypatch.setattr(sys.modules["pillars.measure.bench._bench"], "available", lambda: states)
     found = run("bench", "--quick", "--data", str(table))
     assert found.exit_code == 0, found.stdout
     assert f"jax    not run: {reason}" in found.stdout
@@ -275,7 +275,7 @@ def test_a_backend_that_is_not_installed_is_reported_and_the_rest_runs(
 
 @pytest.mark.usefixtures("small")
 def test_a_finding_exits_with_1(monkeypatch: pytest.MonkeyPatch, table: Path) -> None:
-    module = sys.modules["pillars.measure._parity"]
+    module = sys.modules["pillars.measure.bench._parity"]
     monkeypatch.setattr(module, "relative_error", lambda found, expected: 0.5)
     arguments = ("bench", "--quick", "--backend", "numpy", "--data", str(table))
     found = run(*arguments)
@@ -415,7 +415,7 @@ def test_an_interrupted_bench_prints_what_it_has(table: Path, monkeypatch: pytes
         yield next(_all(**options))._replace(size="large")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sys.modules["pillars.measure._bench"], "workloads", stopped)
+    monkeypatch.setattr(sys.modules["pillars.measure.bench._bench"], "workloads", stopped)
     found = run("bench", "--quick", "--backend", "numpy", "--data", str(table))
     assert found.exit_code == 130
     assert "softmax" in found.stdout

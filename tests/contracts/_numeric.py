@@ -55,9 +55,8 @@ class Slope(NamedTuple):
         if truth is not None:
             agree(got, truth, dtype=dtype, size=self.size, kappa=self.kappas[index], what=what)
             return
-        doubt = self.doubts[index] / (
-            16.0 * float(np.finfo(dtype).eps)
-        )  # the formula multiplies by at least that
+        # the formula multiplies by at least that
+        doubt = self.doubts[index] / (16.0 * float(np.finfo(dtype).eps))
         agree(
             got,
             self.gradients[index],
@@ -210,8 +209,7 @@ def autodiff(record: Record, known: Slope) -> tuple[list[Any], str]:
         ys, pullback = jax.vjp(body, *xs)
         return pullback([where.asarray(w, y.dtype.name) for w, y in zip(known.weights, ys, strict=True)])
 
-    cotangents = jax.jit(pulled)(
-        *given
-    )  # in one program: one by one, its primitives would be compiled for minutes
+    # in one program: one by one, its primitives would be compiled for minutes
+    cotangents = jax.jit(pulled)(*given)
     by_position = dict(zip(inside, cotangents, strict=True))
     return [np.asarray(by_position[position], dtype=np.float64) for position in known.positions], dtype

@@ -15,8 +15,8 @@ from contracts._support import draw, float_positions, invoke, leaves, not_applic
 from pillars._errors import ShapeError
 from pillars.backends import (
     Record,
+    _generic_call as running,
     _operation as dispatch,
-    _run as running,
     available,
     backend,
     dtype_kind,
@@ -25,7 +25,7 @@ from pillars.backends import (
     tree_map,
 )
 from pillars.backends._kernels import kernel_of
-from pillars.calculus._traced import strip
+from pillars.calculus.autodiff._traced_array import strip
 
 __all__ = [
     "another_device",

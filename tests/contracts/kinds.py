@@ -18,9 +18,8 @@ RUNS_ON = ("numpy", "strict", "strict-device1", "jax", "cupy", "jax-gpu")
 
 def check(record: Record, where: Variant, seed: int) -> None:
     values = draw(record, seed)
-    shown = truth(
-        record, rounded(record, values, "float64")
-    )  # shapes and kinds from outside, not from the body
+    # shapes and kinds from outside, not from the body
+    shown = truth(record, rounded(record, values, "float64"))
     for dtype in (*where.floats, *_halves(where)):
         if dtype in record.unsupported:
             continue

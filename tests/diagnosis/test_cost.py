@@ -82,9 +82,8 @@ def test_operations_of_pillars_cost_what_their_record_says() -> None:
 def test_a_gradient_costs_about_three_times_its_value() -> None:
     w, x = np.ones((40, 30)), np.ones((50, 40))
     f = lambda w, x: np.sum(np.tanh(x @ w))  # noqa: E731
-    assert (
-        1.9 < cost(grad(f), w, x).flops / cost(f, w, x).flops < 2.2
-    )  # the product again once: x has no gradient here
+    # the product again once: x has no gradient here
+    assert 1.9 < cost(grad(f), w, x).flops / cost(f, w, x).flops < 2.2
 
 
 @pytest.mark.parametrize("read", [cost, shapes, find_nonfinite])

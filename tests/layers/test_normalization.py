@@ -142,9 +142,8 @@ def test_constant_slices(variant: Variant, draw: Draw, epsilon: float) -> None:
 
 
 @pytest.mark.parametrize("n", [7, 1000])
-@pytest.mark.parametrize(
-    "most", [12, 30]
-)  # with nothing to be scaled, and with numbers whose squares overflow
+# with nothing to be scaled, and with numbers whose squares overflow
+@pytest.mark.parametrize("most", [12, 30])
 def test_constant_slices_of_any_value_are_zero(variant: Variant, draw: Draw, n: int, most: int) -> None:
     x = np.repeat(draw.normal(60, 1) * 10.0 ** draw.uniform(-most, most, 60, 1), n, axis=1)
     for epsilon in (0.0, 1e-5):

@@ -77,9 +77,8 @@ def test_half_precision_is_rounded_once(variant: Variant) -> None:
     parts = [part.astype(np.float16) for part in exact]
     got = transform(*(variant.asarray(part, "float16") for part in (x, *parts)))
     expected = transform(*(part.astype(np.float64) for part in (x, *parts)))
-    half = (
-        0.5 * float(np.finfo(np.float16).eps) * np.abs(expected)
-    )  # half a unit in the last place, and float32's own
+    # half a unit in the last place, and float32's own
+    half = 0.5 * float(np.finfo(np.float16).eps) * np.abs(expected)
     assert np.all(np.abs(variant.to_numpy(got).astype(np.float64) - expected) <= half + bound(np.float32))
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pillars.measure import Bench, _bench, run_bench
-from pillars.measure._workloads import workloads
+from pillars.measure import Bench, run_bench
+from pillars.measure.bench import _bench
+from pillars.measure.bench._workloads import workloads
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import pillars
 from pillars.backends import available, capabilities
 from pillars.backends._capabilities import FEATURES
 from pillars.measure import _capabilities as module, capability_table
-from pillars.measure._rooms import rooms
+from pillars.measure._all_operations import rooms
 
 
 def test_it_is_the_table_of_the_records() -> None:

@@ -29,9 +29,8 @@ def test_accuracy(variant: Variant, draw: Draw, dtype: str, k: int) -> None:
     x = draw.normal(6, k) * np.asarray([[1.0], [1.0], [500.0], [500.0], [1e4], [1e4]])
     x = x.astype(dtype).astype(np.float64)
     z = x - x.max(axis=-1, keepdims=True)
-    relative = eps(variant, dtype) * (
-        np.abs(z) + 8 + np.sqrt(k)
-    )  # z rounds by eps/2 of itself, exp magnifies that
+    # z rounds by eps/2 of itself, exp magnifies that
+    relative = eps(variant, dtype) * (np.abs(z) + 8 + np.sqrt(k))
     p, log_p = special.softmax(x, axis=-1), special.log_softmax(x, axis=-1)
     tiny = np.finfo(dtype).tiny
     got = on(variant, softmax, x, dtype=dtype)

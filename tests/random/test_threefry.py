@@ -158,9 +158,8 @@ def test_fold_in_is_a_row_of_split() -> None:
 def test_children_share_nothing_with_each_other_or_the_parent() -> None:
     key = random.key(0)
     draws = [random.bits(one, 1000) for one in (key, *random.split(key, 20))]
-    assert (
-        len(np.unique(np.concatenate(draws))) > 21_000 - 10
-    )  # some 0.05 collisions are expected among 2**32
+    # some 0.05 collisions are expected among 2**32
+    assert len(np.unique(np.concatenate(draws))) > 21_000 - 10
 
 
 def test_bits_inside_vmap(variant: Variant) -> None:

@@ -76,9 +76,8 @@ ROWS = hnp.arrays(np.float64, st.tuples(st.integers(0, 12), st.just(2)), element
 def assert_close(a: Moments, b: Moments) -> None:
     assert float(a.n) == float(b.n)
     np.testing.assert_allclose(a.mean, b.mean, rtol=0, atol=1e-11)
-    np.testing.assert_allclose(
-        a.m2, b.m2, rtol=1e-12, atol=1e-7
-    )  # numbers up to 10³ squared, times 40 rows, times eps
+    # numbers up to 10³ squared, times 40 rows, times eps
+    np.testing.assert_allclose(a.m2, b.m2, rtol=1e-12, atol=1e-7)
 
 
 @given(ROWS, ROWS, ROWS)

@@ -24,7 +24,7 @@ from pillars.measure import (
     Timing,
     wilson_interval,
 )
-from pillars.measure._results import Crossover, Reference
+from pillars.measure.bench._results import Crossover, Reference
 
 
 def timing(median: float) -> Timing:

@@ -19,7 +19,7 @@ pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
 
 from pillars.measure import Audit, AuditRow, AuditState, Bench, compare, environment
-from pillars.measure._results import Crossover
+from pillars.measure.bench._results import Crossover
 from pillars.report import audit_page, bench_page
 from pillars.report._summary import crossover_lines
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pillars._errors import no_such_name
-from pillars.algorithms._attention import attention, attention_weights
-from pillars.algorithms._attention_logsumexp import AttentionLogsumexp, attention_logsumexp
+from pillars.layers.attention import AttentionLogsumexp, attention, attention_logsumexp, attention_weights
 
 __all__ = ["AttentionLogsumexp", "attention", "attention_logsumexp", "attention_weights"]
 

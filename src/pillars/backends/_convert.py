@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from pillars._errors import BackendError, DTypeError, ShapeError
-from pillars.backends._boundary import array_inside
+from pillars.backends._call_arguments import array_inside
 from pillars.backends._context import backend as find_backend, chosen, probe
 from pillars.backends._dtypes import dtype_kind, dtype_name, dtype_range, refuse_narrowing
 from pillars.backends._frames import frame_values
@@ -147,11 +147,8 @@ def _host(obj: Any) -> Any:
         ) from None
 
 
-_HOST_MEMORY = (
-    1,
-    3,
-    11,
-)  # DLPack's numbers of devices whose memory the processor reads: CPU, CUDA host, ROCm host
+# DLPack's numbers of devices whose memory the processor reads: CPU, CUDA host, ROCm host
+_HOST_MEMORY = (1, 3, 11)
 
 
 def _dlpack_device(obj: Any) -> int:

@@ -9,14 +9,14 @@ from math import prod
 from typing import Any
 
 from pillars._errors import CapabilityError
-from pillars.backends._boundary import compute_dtype, float_of, normalise, promote
+from pillars.backends._call_arguments import compute_dtype, float_of, normalise, promote
 from pillars.backends._context import backend as backend_of
 from pillars.backends._dtypes import dtype_kind
+from pillars.backends._generic_call import narrow
 from pillars.backends._kernels import pullback_of
 from pillars.backends._operation import current_mode
 from pillars.backends._record import Record
 from pillars.backends._registry import adapter_of_type
-from pillars.backends._run import narrow
 from pillars.backends._tree import tree_leaves, tree_map
 
 __all__ = ["asks_what_is_reached", "by_kernel", "forward_and_pullback"]

@@ -6,15 +6,15 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from pillars._errors import ShapeError
+from pillars.backends._generic_call import run_generic
 from pillars.backends._operation import choose
 from pillars.backends._protocol import Backend
 from pillars.backends._registry import load
-from pillars.backends._run import run_generic
 from pillars.backends._tree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
 __all__ = ["EagerBackend"]
 
-_REVERSE = "pillars.calculus._reverse"
+_REVERSE = "pillars.calculus.autodiff"
 
 
 class EagerBackend(Backend):

@@ -14,13 +14,13 @@ from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar, cast
 
 from pillars._errors import DTypeError, shown
 from pillars._typing import Kind
-from pillars.backends._boundary import float_of, home, normalise
+from pillars.backends._call_arguments import float_of, home, normalise
+from pillars.backends._generic_call import run_generic
 from pillars.backends._kernels import kernel_of, refusal
 from pillars.backends._protocol import Backend
+from pillars.backends._public_function import build, entry_key
 from pillars.backends._record import Record, enlist
 from pillars.backends._registry import adapter_of_type, backend_named
-from pillars.backends._run import run_generic
-from pillars.backends._wrapper import build, entry_key
 
 __all__ = [
     "Explanation",

@@ -149,8 +149,15 @@ def records() -> dict[str, Record]:
     return dict(sorted(_records.items()))
 
 
+# sub-rooms whose records are called by another room
+_CALLED = {"pillars.layers.attention": "algorithms"}
+
+
 def _room(module: str) -> str:
     """``pillars.probability._softmax`` -> ``probability``; outside the package, the module's own name."""
+    called = _CALLED.get(module.rpartition(".")[0])
+    if called is not None:
+        return called
     parts = module.split(".")
     return parts[1] if parts[0] == "pillars" and len(parts) > 1 else parts[-1]
 

@@ -48,9 +48,8 @@ def num_threads() -> int:
 
 def _usable_cpus() -> int:
     try:
-        return len(
-            os.sched_getaffinity(0)
-        )  # a container or taskset may allow fewer CPUs than the machine has
+        # a container or taskset may allow fewer CPUs than the machine has
+        return len(os.sched_getaffinity(0))
     except AttributeError:
         return os.cpu_count() or 1
 
@@ -124,9 +123,8 @@ def pool_map(f: Callable[[T], R], items: Iterable[T]) -> list[R]:
 
     def run() -> None:
         while not failures:
-            i = next(
-                tickets
-            )  # once drawn it is run, so every item before a failed one has its chance to fail first
+            # once drawn it is run, so every item before a failed one has its chance to fail first
+            i = next(tickets)
             if i >= len(work):
                 return
             try:

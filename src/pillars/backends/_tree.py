@@ -47,7 +47,7 @@ def _children(tree: Any) -> tuple[str, Any, list[Any]] | None:
     if hasattr(tree, "dtype") or isinstance(tree, (int, float, complex, str)):
         return None
     if "jax" in sys.modules:
-        from pillars.backends.on_jax._nodes import node_children
+        from pillars.backends.on_jax._pytrees import node_children
 
         node = node_children(tree)
         if node is not None:
@@ -115,7 +115,7 @@ def _rebuild(treedef: TreeDef, leaves: Iterator[Any]) -> Any:
         case "tuple":
             return tuple(children)
         case "jax":
-            from pillars.backends.on_jax._nodes import node_rebuild
+            from pillars.backends.on_jax._pytrees import node_rebuild
 
             return node_rebuild(treedef.data, children)
         case "dataclass":

@@ -21,7 +21,16 @@ from pillars.backends import (
     tree_unflatten,
 )
 
-__all__ = ["check_leaves", "home_of", "matching_leaves", "number_on", "rate_dtype", "start", "with_data"]
+__all__ = [
+    "check_leaves",
+    "home_of",
+    "matching_leaves",
+    "number_on",
+    "one_number",
+    "rate_dtype",
+    "start",
+    "with_data",
+]
 
 
 def rate_dtype(xp: Any, leaves: list[Any]) -> Any:
@@ -236,3 +245,25 @@ def _default_device(home: Backend) -> Any:
 def _default_float(home: Backend) -> Any:
     choice = chosen()
     return choice.dtype if choice.backend == home.name and choice.dtype is not None else home.default_float
+
+
+def one_number(where: str, loss: Any, home: Backend, dtype: Any) -> Any:
+    """A loss as a 0-d array of the state's library and dtype."""
+    if not hasattr(loss, "shape"):
+        if isinstance(loss, bool) or not hasattr(loss, "__float__"):
+            raise DTypeError(f"{where}: loss is {shown(loss)}, expected a number.")
+        return number_on(home, float(loss), dtype)
+    if loss.shape != ():
+        raise ShapeError(
+            f"{where}: loss has shape {tuple(loss.shape)}, expected one number, (). Take its mean, or vmap."
+        )
+    if dtype_kind(loss.dtype) not in ("float", "half", "integer"):
+        raise DTypeError(f"{where}: loss has dtype {dtype_name(loss.dtype)}, expected a real number.")
+    if home.owns(type(loss)):
+        return home.xp.astype(loss, dtype, copy=False)
+    if home.is_scalar(loss) or backend("numpy").is_scalar(loss):
+        return number_on(home, float(loss), dtype)
+    raise BackendError(
+        f"{where}: loss is on {backend(loss).name} and the state on {home.name}, expected one library. "
+        "Make the state with init(loss)."
+    )

@@ -7,11 +7,8 @@ from math import log2, prod
 from typing import Any, NamedTuple
 
 from pillars._errors import CapabilityError
-from pillars.backends import procedure, refuse_traced, tree_leaves
-from pillars.backends._cost import call_cost
-from pillars.calculus._reading import Computed, layer_of, read
-from pillars.calculus._reverse_arguments import home_of, require_function
-from pillars.calculus._rules import RULES
+from pillars.backends import call_cost, procedure, refuse_traced, tree_leaves
+from pillars.calculus.autodiff import RULES, Computed, home_of, layer_of, read, require_function
 
 __all__ = ["FunctionCost", "OperationCost", "OperationShapes", "cost", "shapes"]
 

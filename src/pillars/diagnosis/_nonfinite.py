@@ -17,8 +17,7 @@ from pillars.backends import (
     tree_map,
     tree_paths,
 )
-from pillars.calculus._reading import Computed, layer_of, read
-from pillars.calculus._reverse_arguments import require_function
+from pillars.calculus.autodiff import Computed, layer_of, read, require_function
 
 __all__ = ["Origin", "Range", "find_nonfinite"]
 

@@ -13,6 +13,12 @@ from pillars.linalg._eigh import Eigh, eigh
 from pillars.linalg._lanczos import Lanczos, lanczos
 from pillars.linalg._matrix_function import expm, inv_sqrtm, logm, matrix_function, sqrtm
 from pillars.linalg._pca import pca
+from pillars.linalg._repeated import (
+    inverse_gaps as inverse_gaps,
+    rounding as rounding,
+    shared as shared,
+    used_along as used_along,
+)
 from pillars.linalg._svd import SVD, randomized_svd
 
 __all__ = [

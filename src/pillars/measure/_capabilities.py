@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from pillars.backends import Availability, available, capabilities
-from pillars.measure._rooms import rooms
-from pillars.measure._schema import CAPABILITIES
+from pillars.measure._all_operations import rooms
+from pillars.measure.bench import CAPABILITIES
 
 __all__ = ["CapabilityRow", "CapabilityTable", "capability_table"]
 

@@ -23,10 +23,8 @@ __all__ = [
     "tempered",
 ]
 
-_LEAST = {
-    True: 2.0**-1022,
-    False: 2.0**-126,
-}  # the smallest normal number: of float64, and of what computes in float32
+# the smallest normal number: of float64, and of what computes in float32
+_LEAST = {True: 2.0**-1022, False: 2.0**-126}
 
 
 def draw_logits(draw: Draw) -> Any:

@@ -16,11 +16,8 @@ from pillars.measure import Ceiling, OperationRow
 
 __all__ = ["COLOURS", "roofline_figure", "time_figure"]
 
-COLOURS = {
-    "numpy": "#3987c9",
-    "jax": "#d9711c",
-    "cupy": "#2a9d6f",
-}  # told apart by the colour-blind, on black and white
+# told apart by the colour-blind, on black and white
+COLOURS = {"numpy": "#3987c9", "jax": "#d9711c", "cupy": "#2a9d6f"}
 _MARKERS = {"numpy": "o", "jax": "s", "cupy": "D"}
 _APART, _LINE = 1.35, 1.75  # factors between two numbers on a line, and between two lines
 _INK = "#010203"  # stands for the page's text colour

@@ -10,8 +10,8 @@ import pytest
 from contracts._variants import x64
 from pillars import explain
 from pillars.algorithms import attention
-from pillars.algorithms._attention_passes import attention_backward, attention_forward
 from pillars.backends import Call, Draw, tree_leaves
+from pillars.layers.attention._passes import attention_backward, attention_forward
 
 jax = pytest.importorskip("jax")
 

@@ -10,9 +10,9 @@ import pytest
 
 from pillars import explain
 from pillars.algorithms import attention
-from pillars.algorithms._attention_passes import attention_backward, attention_forward
 from pillars.backends import Draw, forced_kernels, forward_and_pullback, tree_leaves
 from pillars.backends.on_numpy import attention as kernels
+from pillars.layers.attention._passes import attention_backward, attention_forward
 
 OPERATIONS = pytest.mark.parametrize(
     "f", [attention, attention_forward, attention_backward], ids=lambda f: f.record.name
@@ -73,9 +73,8 @@ def test_what_is_no_number_is_so_in_the_same_places(f: Any) -> None:
         random = np.random.default_rng(seed)
         call = f.record.domain(Draw(seed, scale=14))
         args = [spoiled(x, random) for x in call.args]
-        if (
-            f is attention_backward
-        ):  # what the forward pass kept is NaN where its query has no answer, and no infinity
+        # what the forward pass kept is NaN where its query has no answer, and no infinity
+        if f is attention_backward:
             args[1:3] = call.args[1:3]
         options = dict(call.options)
         if "mask" in options:

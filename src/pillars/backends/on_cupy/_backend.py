@@ -55,9 +55,10 @@ class CupyBackend(EagerBackend):
 
     def memory(self, f: Callable[..., Any], *args: Any) -> int | None:
         """As CuPy's pool hands it out, rounded up to its blocks."""
+        # what CuPy lacks without a GPU must not break its import
         from pillars.backends.on_cupy._memory import (
             Watch,
-        )  # what CuPy lacks without a GPU must not break its import
+        )
 
         watch = Watch()
         with watch:

@@ -12,17 +12,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from pillars._errors import BackendError
-from pillars.backends._boundary import float_of, promote
+from pillars.backends._call_arguments import float_of, promote
 from pillars.backends._capabilities import feature_of, require
 from pillars.backends._dtypes import native
+from pillars.backends._generic_call import narrow, one_device
 from pillars.backends._operation import choose
 from pillars.backends._protocol import Backend
-from pillars.backends._run import narrow, one_device
 from pillars.backends._scaling import binary_scale_by_comparison
 from pillars.backends.on_jax._derivatives import with_rules
-from pillars.backends.on_jax._explained import explained, explaining
-from pillars.backends.on_jax._nodes import opened, opening, sealed
-from pillars.backends.on_jax._reading import is_literal, run_told
+from pillars.backends.on_jax._jaxpr_observer import is_literal, run_told
+from pillars.backends.on_jax._pytrees import opened, opening, sealed
+from pillars.backends.on_jax._tracer_errors import explained, explaining
 from pillars.backends.on_jax.linear import held
 
 __all__ = ["JaxBackend"]

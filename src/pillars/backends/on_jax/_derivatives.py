@@ -71,9 +71,8 @@ def _custom_jvp(
         positional, options = record.split(_fill(fixed, dynamic, primals))
         return y, rule(all_tangents, y, *positional, **options)
 
-    wrapped.defjvp(
-        tangent, symbolic_zeros=True
-    )  # what is not differentiated must not cost a pass over the array
+    # what is not differentiated must not cost a pass over the array
+    wrapped.defjvp(tangent, symbolic_zeros=True)
     return cast("Callable[..., Any]", wrapped)
 
 

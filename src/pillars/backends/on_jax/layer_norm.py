@@ -76,9 +76,8 @@ def _guarded(
     first = tuple(0 if place in _axes(x, axis) else slice(None) for place in range(x.ndim))
 
     def fused() -> Any:
-        y = jax.lax.optimization_barrier(
-            plain()
-        )  # or the question below would be fused into it, and split it
+        # or the question below would be fused into it, and split it
+        y = jax.lax.optimization_barrier(plain())
         seen, nothing = y[first], 0.0 if bias is None else jnp.reshape(bias, -1)[0]
         tiny = jnp.asarray(epsilon < _SMALL**2)
         odd = tiny | jnp.any((seen == nothing) | jnp.isnan(seen))

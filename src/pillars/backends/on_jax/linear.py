@@ -23,9 +23,8 @@ __all__ = ["held", "linear"]
 
 _MOST = 2**22  # elements that are laid out a second time: sixteen megabytes in float32
 
-_held: ContextVar[tuple[tuple[Any, Any], ...]] = ContextVar(
-    "pillars_held", default=()
-)  # array, its transpose
+# array, its transpose
+_held: ContextVar[tuple[tuple[Any, Any], ...]] = ContextVar("pillars_held", default=())
 
 
 @contextmanager

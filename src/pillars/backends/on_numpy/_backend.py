@@ -12,9 +12,9 @@ import numpy as np
 from pillars._errors import BackendError
 from pillars.backends._eager import EagerBackend
 from pillars.backends._kernels import kernel_of
+from pillars.backends._public_function import compile_source
 from pillars.backends._tree import tree_map
-from pillars.backends._wrapper import compile_source
-from pillars.backends.on_numpy._quiet import ERRORS, IGNORED, Quiet
+from pillars.backends.on_numpy._float_errors import ERRORS, IGNORED, Quiet
 from pillars.backends.on_numpy._sums import tree_sum
 
 __all__ = ["NumpyBackend"]

@@ -40,9 +40,8 @@ class Problem(NamedTuple):
     offset: int | None  # None: not causal
     scale: float
     tile: int
-    known: dict[
-        Any, bool | None
-    ]  # of boolean tiles that were looked at: all seen, nothing, or (None) some of both
+    # of boolean tiles that were looked at: all seen, nothing, or (None) some of both
+    known: dict[Any, bool | None]
 
     @property
     def additive(self) -> bool:
@@ -204,9 +203,8 @@ def _plain(p: Problem, place: Any, home: Any, rows: slice, buffer: Any, out: Any
         if seen is not None:
             e *= seen
         sums += e @ ones[:width]
-        if (
-            keys.start == 0 and not np.isfinite(sums).all()
-        ):  # scores that are large are so in the first tile, mostly
+        # scores that are large are so in the first tile, mostly
+        if keys.start == 0 and not np.isfinite(sums).all():
             return False
         out += np.matmul(e, v[keys], out=product)
     # exponentials below the smallest number are lost: less than a part in 2⁶² of such a sum
