@@ -139,13 +139,13 @@ def _elsewhere(name: str, room: str = "") -> str:
         return ""
     import difflib
 
-    homes = [one for one in _ROOMS if one not in ("cli", "report")]
-    rooms = {home: importlib.import_module(f"pillars.{home}").__all__ for home in homes}
-    for home, names in rooms.items():
+    entered = [one for one in _ROOMS if one not in ("cli", "report")]
+    rooms = {one: importlib.import_module(f"pillars.{one}").__all__ for one in entered}
+    for elsewhere, names in rooms.items():
         if name in names:
-            return f": it is pillars.{home}.{name}"
+            return f": it is pillars.{elsewhere}.{name}"
     own = {one.lower(): f"{room}.{one}" for one in rooms.get(room, ())}
-    known = {one.lower(): f"{home}.{one}" for home, names in rooms.items() for one in names}
+    known = {one.lower(): f"{elsewhere}.{one}" for elsewhere, names in rooms.items() for one in names}
     known |= {one.lower(): one for one in __all__}
     low = name.lower()
     near = [one[low] for one in (own, known) if low in one][:1]

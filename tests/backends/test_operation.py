@@ -22,7 +22,9 @@ def test_the_fast_path_is_taken_once_the_types_are_known(monkeypatch):
     x = np.ones(3)
     scaled(x)
     scaled(x, x)
-    monkeypatch.setattr("pillars.backends._operation.home", lambda *_: pytest.fail("the slow path"))
+    monkeypatch.setattr(
+        "pillars.backends._operation.backend_of_call", lambda *_: pytest.fail("the slow path")
+    )
     assert scaled(x) == 6.0
     assert scaled(x, x, axis=0, by=3.0, name="a layer") == 12.0
 

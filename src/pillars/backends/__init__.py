@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING
 
 from pillars._errors import no_such_name
 from pillars.backends._accurate_sums import averaged, summed, unbroadcast
-from pillars.backends._call_arguments import common_backend, home as home, normalise as normalise
+from pillars.backends._call_arguments import (
+    backend_of_call as backend_of_call,
+    common_backend,
+    normalise as normalise,
+)
 from pillars.backends._capabilities import Capability, capabilities, capability, require
 from pillars.backends._context import Choice, backend, chosen, refuse_traced, use, using
 from pillars.backends._convert import asarray, move

@@ -18,7 +18,15 @@ from pillars.backends._registry import adapter_of_type, backend_named, backend_o
 
 _DEEPEST = 64  # the axes that a NumPy array can have
 
-__all__ = ["array_inside", "common_backend", "compute_dtype", "float_of", "home", "normalise", "promote"]
+__all__ = [
+    "array_inside",
+    "backend_of_call",
+    "common_backend",
+    "compute_dtype",
+    "float_of",
+    "normalise",
+    "promote",
+]
 
 _ADVICE = (
     "Pass an array of NumPy, CuPy or JAX, or a list; pillars.asarray converts others (DLPack, data frames)."
@@ -29,27 +37,27 @@ def _where(record: Record, parameter: Parameter) -> str:
     return f"{record.body.__name__}: {parameter.name}"
 
 
-def home(record: Record, values: list[Any]) -> Backend:
+def backend_of_call(record: Record, values: list[Any]) -> Backend:
     """The backend that a call's arrays (and traced numbers) belong to, else the chosen one.
 
     Raises
     ------
     BackendError : arrays of two libraries. Inside a JAX trace NumPy arrays are constants, as JAX users expect.
     """
-    found: list[tuple[str, Backend, type]] = []
+    result: list[tuple[str, Backend, type]] = []
     for parameter in (*record.arrays, *record.numbers):
         kind = type(values[parameter.position])
         owner = backend_of_type(kind)
         if owner is None or (parameter.kind is Kind.NUMBER and owner.name == "numpy"):
             continue
-        found.append((parameter.name, owner, kind))
-    if not found:
+        result.append((parameter.name, owner, kind))
+    if not result:
         return backend_named(chosen().backend)
-    return _agreed(record.body.__name__, found)
+    return _agreed(record.body.__name__, result)
 
 
 def common_backend(where: str, /, **arrays: Any) -> Backend:
-    """The one backend of the arrays, by `home`'s rule, for functions that are no operation.
+    """The one backend of the arrays, by the rule of `backend_of_call`, for functions that are no operation.
 
     Raises
     ------
@@ -183,9 +191,9 @@ def array_inside(items: Any, depth: int = 0) -> Any:
         return None
     for item in items:
         if isinstance(item, (list, tuple)):
-            found = array_inside(item, depth + 1)
-            if found is not None:
-                return found
+            result = array_inside(item, depth + 1)
+            if result is not None:
+                return result
         elif adapter_of_type(type(item)) is not None or backend_named("numpy").is_masked(item):
             return item
         else:

@@ -45,17 +45,17 @@ def chosen() -> Choice:
 
 
 def _choice(name: str, device: Any, dtype: Any) -> Choice:
-    found = backend(name)
+    result = backend(name)
     if dtype is not None:
-        dtype = getattr(found.xp, dtype, dtype) if isinstance(dtype, str) else dtype
+        dtype = getattr(result.xp, dtype, dtype) if isinstance(dtype, str) else dtype
         if dtype_kind(dtype) not in ("float", "half"):
             raise DTypeError(
                 f"use: dtype is {dtype_name(dtype)}, expected a floating dtype such as 'float32'. "
                 "It sets what lists and scalars become."
             )
-        refuse_narrowing("use", found, dtype)
-    probe("use", found, device, dtype)  # what is unusable fails here, not later
-    return Choice(found.name, device, dtype)
+        refuse_narrowing("use", result, dtype)
+    probe("use", result, device, dtype)  # what is unusable fails here, not later
+    return Choice(result.name, device, dtype)
 
 
 def probe(where: str, found: Backend, device: Any, dtype: Any = None) -> Any:
@@ -139,16 +139,16 @@ def backend(name_or_array: Any = None) -> Backend:
     if isinstance(name_or_array, str):
         return backend_named(name_or_array)
     kind = type(name_or_array)
-    found = backend_of_type(kind)
+    result = backend_of_type(kind)
     adapter = adapter_of_type(kind)
-    if found is None and adapter is not None and adapter.backend is not None:
-        found = adapter.backend(name_or_array)
-    if found is None:
+    if result is None and adapter is not None and adapter.backend is not None:
+        result = adapter.backend(name_or_array)
+    if result is None:
         raise BackendError(
             f"backend: got {type_name(kind)}, expected a name or an array of NumPy, CuPy or JAX. "
             "Convert with pillars.asarray."
         )
-    return found
+    return result
 
 
 def refuse_traced(where: str, leaves: Any) -> None:
@@ -161,8 +161,8 @@ def refuse_traced(where: str, leaves: Any) -> None:
     for leaf in leaves:
         if not hasattr(leaf, "dtype"):
             continue
-        home = backend(leaf)
-        if home.in_trace() or home.is_tracer(type(leaf)) or adapter_of_type(type(leaf)) is not None:
+        owner = backend(leaf)
+        if owner.in_trace() or owner.is_tracer(type(leaf)) or adapter_of_type(type(leaf)) is not None:
             raise CapabilityError(
                 f"{where}: got arrays inside jit, vmap or grad, expected numbers: it decides by them when it is done. "
                 "Call it outside."

@@ -107,13 +107,13 @@ def _dtype(target: Backend, dtype: Any) -> Any:
     if dtype in (bool, int, float, complex):
         return target.asarray(dtype(0)).dtype
     name = dtype if isinstance(dtype, str) else dtype_name(dtype)
-    found = getattr(target.xp, name, None) if dtype_kind(name) != "other" else None
-    if found is None:
+    result = getattr(target.xp, name, None) if dtype_kind(name) != "other" else None
+    if result is None:
         raise DTypeError(
             f"asarray: dtype is {name!r}, expected a numeric dtype of {target.name}, such as 'float32'."
         )
-    refuse_narrowing("asarray", target, found)
-    return found
+    refuse_narrowing("asarray", target, result)
+    return result
 
 
 def _refuse(where: str, dtype: Any) -> None:
@@ -236,19 +236,19 @@ def _refuse_loss(where: str, x: Any, target: Backend, dtype: Any) -> None:
     # An integer or half-precision number is a float's to hold, whatever its value.
     if kind not in _RANGED or given not in _RANGED or (kind == "float" and given != "float"):
         return
-    home = find_backend(x)
-    if name == dtype_name(x.dtype) or home.is_tracer(type(x)) or math.prod(x.shape) == 0:
+    owner = find_backend(x)
+    if name == dtype_name(x.dtype) or owner.is_tracer(type(x)) or math.prod(x.shape) == 0:
         return
     least, most = dtype_range(name)
     from_, to = dtype_range(dtype_name(x.dtype))
     if kind == given and least <= from_ and to <= most:
         return
     read = int if given == "integer" else float
-    with home.double():
+    with owner.double():
         numbers = x
         if given != "integer" and kind != "integer":
-            numbers = home.xp.where(home.xp.isfinite(x), x, home.xp.zeros_like(x))
-        low, high = read(home.xp.min(numbers)), read(home.xp.max(numbers))
+            numbers = owner.xp.where(owner.xp.isfinite(x), x, owner.xp.zeros_like(x))
+        low, high = read(owner.xp.min(numbers)), read(owner.xp.max(numbers))
     if not (low >= least and high <= most):  # NaN, which no integer holds, fails this too
         remedy = "Choose a wider dtype, or scale the numbers."
         if name != dtype_name(asked):

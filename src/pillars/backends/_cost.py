@@ -88,5 +88,5 @@ def _flops(record: Record, values: list[Any]) -> Flops:
             f"{record.name}: nobody has counted its floating operations. Register a rule beside the body, @f.flops."
         )
     positional, options = record.split(values)
-    found: Flops = record.rules.flops(*positional, **options)
-    return found
+    result: Flops = record.rules.flops(*positional, **options)
+    return result

@@ -49,43 +49,43 @@ def forward_and_pullback(
     given = [values[p.position] for p in record.differentiable if hasattr(values[p.position], "dtype")]
     # a traced value anywhere (an outer gradient's) decides: plain ones beside it are its constants
     first = next((x for x in given if adapter_of_type(type(x)) is not None), given[0])
-    home = backend_of(first)
+    backend = backend_of(first)
     if adapter_of_type(type(first)) is None:
-        values = normalise(record, values, home)
-    dtype = float_of(home, record, values)
+        values = normalise(record, values, backend)
+    dtype = float_of(backend, record, values)
     record.run_check(values)
-    wide = promote(home, record, values, dtype)
+    wide = promote(backend, record, values, dtype)
     if needs is None:
         needs = record.needs(*[_floating(values[p.position]) for p in record.differentiable])
     extra: dict[str, Any] = {}
     positional, options = record.split(wide)
     rule: Callable[..., Any] = record.rules.vjp
     pull: Callable[[Any], Any] | None = None
-    served = None if adapter_of_type(type(first)) else by_kernel(home, record, positional, options, needs)
+    served = None if adapter_of_type(type(first)) else by_kernel(backend, record, positional, options, needs)
     if served is not None:
         y, pull = served
     elif record.rules.forward is not None:
-        with home.quiet():
+        with backend.quiet():
             y, extra["residuals"] = record.rules.forward(*positional, **options)
-        y = home.as_arrays(y)
+        y = backend.as_arrays(y)
     else:
         y = record.function(*positional, **options)
 
     def pullback(g: Any, reached: Any = None) -> tuple[Any, ...]:
-        there = _home(g, home)
+        there = _backend_of(g, backend)
         known = {} if reached is None else {"reached": reached}
         if record.half == "wide":
             g = tree_map(lambda each: _widened(there, record, each), g)
-        with home.quiet():
-            if pull is not None and there is home:
+        with backend.quiet():
+            if pull is not None and there is backend:
                 found = pull(g)
             else:
                 if pull is not None and record.rules.forward is not None and not extra:
                     extra["residuals"] = record.rules.forward(*positional, **options)[1]
                 result, arrays, more, kept = y, positional, options, extra
-                if there is not home:
+                if there is not backend:
                     result, arrays, more, kept = tree_map(
-                        partial(_beside, there, home), (y, positional, options, extra)
+                        partial(_beside, there, backend), (y, positional, options, extra)
                     )
                 found = rule(g, result, *arrays, **more, needs=needs, **kept, **known)
         cotangents = found if isinstance(found, tuple) else (found,)
@@ -94,7 +94,7 @@ def forward_and_pullback(
             for p, cotangent, needed in zip(record.differentiable, cotangents, needs, strict=True)
         )
 
-    return narrow(home, record, y, dtype), pullback
+    return narrow(backend, record, y, dtype), pullback
 
 
 def asks_what_is_reached(record: Record) -> bool:
@@ -103,47 +103,51 @@ def asks_what_is_reached(record: Record) -> bool:
     Of every result it says False (nothing was made of it), True, or by an array which entries something was made of:
     what only their cotangents, 0 or not, cannot tell.
     """
-    found: bool | None = record.cache.get("reached")
-    if found is None:
+    result: bool | None = record.cache.get("reached")
+    if result is None:
         rule = record.rules.vjp
-        found = rule is not None and "reached" in inspect.signature(rule).parameters
-        record.cache["reached"] = found
-    return found
+        result = rule is not None and "reached" in inspect.signature(rule).parameters
+        record.cache["reached"] = result
+    return result
 
 
-def by_kernel(home: Any, record: Record, positional: list[Any], options: dict[str, Any], needs: Any) -> Any:
+def by_kernel(
+    backend: Any, record: Record, positional: list[Any], options: dict[str, Any], needs: Any
+) -> Any:
     """The value and the pullback from a kernel that gives both, or None."""
-    kernel = pullback_of(home, record)
+    kernel = pullback_of(backend, record)
     if kernel is None or current_mode() == "reference":
         return None
     first = next(x for x in positional if x is not None)
     if prod(first.shape) < kernel.minimum_size and current_mode() != "forced":
         return None
-    with home.quiet():
+    with backend.quiet():
         return kernel(*positional, **options, needs=needs)
 
 
-def _home(g: Any, home: Any) -> Any:
+def _backend_of(g: Any, backend: Any) -> Any:
     """Where the cotangent lives: it may be traced where the operation's arguments are not."""
     leaves = (g,) if hasattr(g, "dtype") else tree_leaves(g)
     traced = next((leaf for leaf in leaves if adapter_of_type(type(leaf)) is not None), None)
-    return home if traced is None else backend_of(traced)
+    return backend if traced is None else backend_of(traced)
 
 
-def _beside(there: Any, home: Any, x: Any) -> Any:
+def _beside(there: Any, backend: Any, x: Any) -> Any:
     """A plain array in the form that works beside a traced cotangent."""
-    return there.asarray(x) if home.owns(type(x)) else x
+    return there.asarray(x) if backend.owns(type(x)) else x
 
 
-def _widened(home: Any, record: Record, g: Any) -> Any:
-    return home.xp.astype(g, compute_dtype(home, record, g.dtype)) if dtype_kind(g.dtype) == "half" else g
+def _widened(backend: Any, record: Record, g: Any) -> Any:
+    return (
+        backend.xp.astype(g, compute_dtype(backend, record, g.dtype)) if dtype_kind(g.dtype) == "half" else g
+    )
 
 
 def _floating(value: Any) -> bool:
     return isinstance(value, float) or (value is not None and dtype_kind(value.dtype) in ("float", "half"))
 
 
-def _conform(home: Any, cotangent: Any, primal: Any, dtype: Any) -> Any:
+def _conform(backend: Any, cotangent: Any, primal: Any, dtype: Any) -> Any:
     """The cotangent in the primal's dtype: a wide result rounds here, once."""
     if cotangent is None:
         return None
@@ -153,5 +157,5 @@ def _conform(home: Any, cotangent: Any, primal: Any, dtype: Any) -> Any:
         else primal.dtype
     )
     if not hasattr(cotangent, "dtype"):
-        cotangent = home.asarray(cotangent, dtype=target)
-    return home.as_arrays(cotangent if cotangent.dtype == target else home.xp.astype(cotangent, target))
+        cotangent = backend.asarray(cotangent, dtype=target)
+    return backend.as_arrays(cotangent if cotangent.dtype == target else backend.xp.astype(cotangent, target))

@@ -43,8 +43,8 @@ def dtype_name(dtype: Any) -> str:
         return _names[key]
     except (KeyError, TypeError):
         name = getattr(dtype, "name", None) or getattr(dtype, "__name__", None)
-        _names[key] = found = name if isinstance(name, str) else str(dtype).rsplit(".", 1)[-1]
-        return found
+        _names[key] = result = name if isinstance(name, str) else str(dtype).rsplit(".", 1)[-1]
+        return result
 
 
 def dtype_kind(dtype: Any) -> str:

@@ -222,15 +222,15 @@ def _function(f: types.FunctionType, seen: dict[int, int]) -> Any:
 @functools.lru_cache(maxsize=1024)
 def _names(code: types.CodeType) -> tuple[str, ...]:
     """The globals that a function and those defined inside it read, and what they import."""
-    found: dict[str, None] = {}
+    result: dict[str, None] = {}
     for instruction in dis.get_instructions(code):
         if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-            found[str(instruction.argval)] = None
+            result[str(instruction.argval)] = None
         elif instruction.opname == "IMPORT_NAME":
-            found[str(instruction.argval).partition(".")[0]] = None
+            result[str(instruction.argval).partition(".")[0]] = None
         elif instruction.opname in ("STORE_GLOBAL", "DELETE_GLOBAL"):
-            found["  assigned"] = None  # no such name: such a function is not known
+            result["  assigned"] = None  # no such name: such a function is not known
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            found.update(dict.fromkeys(_names(constant)))
-    return tuple(found)
+            result.update(dict.fromkeys(_names(constant)))
+    return tuple(result)

@@ -53,8 +53,8 @@ def kernel(
 def kernel_table(name: str) -> dict[str, str]:
     """operation -> ``"module:function"`` of one backend, read without importing the kernels."""
     folder = BACKENDS[name][1].rpartition("._backend")[0]
-    found = {} if name in CONFORMANCE_ONLY else load(f"{folder}._kernels:KERNELS")
-    return {operation: f"{folder}.{target}" for operation, target in found.items()}
+    result = {} if name in CONFORMANCE_ONLY else load(f"{folder}._kernels:KERNELS")
+    return {operation: f"{folder}.{target}" for operation, target in result.items()}
 
 
 def kernel_of(backend: Backend, record: Record) -> Any:

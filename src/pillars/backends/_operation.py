@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar, cast
 
 from pillars._errors import DTypeError, shown
 from pillars._typing import Kind
-from pillars.backends._call_arguments import float_of, home, normalise
+from pillars.backends._call_arguments import backend_of_call, float_of, normalise
 from pillars.backends._generic_call import run_generic
 from pillars.backends._kernels import kernel_of, refusal
 from pillars.backends._protocol import Backend
@@ -206,7 +206,7 @@ def slow(record: Record, given: tuple[Any, ...]) -> Any:
         adapter = adapter_of_type(type(values[parameter.position]))
         if adapter is not None:
             return adapter.call(record, values)
-    backend = home(record, values)
+    backend = backend_of_call(record, values)
     values = normalise(record, values, backend)
     current = _mode.get()
     if current == "reference":
@@ -327,7 +327,7 @@ def explain(f: Any, /, *args: Any, **options: Any) -> Explanation:
             return Explanation(
                 "traced", f"an argument is being differentiated: {rule} is recorded", ("body",)
             )
-    backend = home(record, values)
+    backend = backend_of_call(record, values)
     values = normalise(record, values, backend)
     float_of(backend, record, values)  # which refuses dtypes
     record.run_check(values)

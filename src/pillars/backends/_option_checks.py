@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from pillars._errors import BackendError, DTypeError, ShapeError, shown
-from pillars.backends import backend, dtype_kind, dtype_name, plain_float, plain_int
+from pillars.backends import backend as backend_of, dtype_kind, dtype_name, plain_float, plain_int
 
 __all__ = ["MOST", "count", "rate", "within"]
 
@@ -55,10 +55,10 @@ def _is_traced(value: Any) -> bool:
     if not hasattr(value, "dtype"):
         return False
     try:
-        home = backend(value)
+        backend = backend_of(value)
     except BackendError:  # a NumPy scalar
         return False
-    return home.is_tracer(type(value)) or not home.owns(type(value))
+    return backend.is_tracer(type(value)) or not backend.owns(type(value))
 
 
 def _traced(where: str, what: str) -> DTypeError:
@@ -79,11 +79,11 @@ def rate(where: str, value: Any, what: str = "learning_rate", *, finite: bool = 
         if dtype_kind(value.dtype) not in ("float", "half", "integer"):
             raise DTypeError(f"{where}: {what} has dtype {dtype_name(value.dtype)}, expected a real number.")
         try:
-            home = backend(value)
+            backend = backend_of(value)
         except BackendError:
             pass  # a NumPy scalar
         else:
-            if home.is_tracer(type(value)) or not home.owns(type(value)):
+            if backend.is_tracer(type(value)) or not backend.owns(type(value)):
                 return value
         value = float(value)
     return within(where, what, value, 0.0, above=True, to=not finite)

@@ -190,10 +190,12 @@ def _kind(hint: Any) -> tuple[Kind | None, frozenset[type]]:
     """The kind that an annotation declares, and the Python types it allows."""
     if typing.get_origin(hint) is typing.Annotated:
         inner, *marks = typing.get_args(hint)
-        found = next((mark for mark in marks if isinstance(mark, Kind)), None)
+        result = next((mark for mark in marks if isinstance(mark, Kind)), None)
         _, allowed = _kind(inner)
         return (
-            (found, allowed | {str, type(None)}) if found in (Kind.NAME, Kind.AFTER) else (found, frozenset())
+            (result, allowed | {str, type(None)})
+            if result in (Kind.NAME, Kind.AFTER)
+            else (result, frozenset())
         )
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         parts = [_kind(part) for part in typing.get_args(hint)]

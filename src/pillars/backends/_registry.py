@@ -89,9 +89,9 @@ def backend_named(name: str) -> Backend:
     ------
     BackendError : an unknown name, a library that is not installed, or one that does not work here: the reason.
     """
-    found = _instances.get(name)
-    if found is not None:
-        return found
+    result = _instances.get(name)
+    if result is not None:
+        return result
     if name not in BACKENDS:
         known = ", ".join(repr(known) for known in BACKENDS if known not in CONFORMANCE_ONLY)
         raise BackendError(f"backend: got {name!r}, expected one of {known}.")
@@ -124,7 +124,7 @@ def backend_of_type(kind: type) -> Backend | None:
         return _by_type[kind]
     except KeyError:
         pass
-    found = None
+    result = None
     for name, (library, _) in BACKENDS.items():
         if library not in sys.modules or name in _unusable:
             continue
@@ -133,11 +133,11 @@ def backend_of_type(kind: type) -> Backend | None:
         except BackendError:
             continue
         if candidate.owns(kind):
-            found = candidate
+            result = candidate
             break
-    if found is not None or kind.__module__ == "builtins":
-        _by_type[kind] = found  # a type unknown today may be known once its library has been imported
-    return found
+    if result is not None or kind.__module__ == "builtins":
+        _by_type[kind] = result  # a type unknown today may be known once its library has been imported
+    return result
 
 
 def namespace(first: Any, /, *rest: Any) -> Any:
@@ -152,7 +152,7 @@ def namespace(first: Any, /, *rest: Any) -> Any:
             return _namespaces[type(first)]
         except KeyError:
             pass
-    found: Backend | None = None
+    result: Backend | None = None
     scalars = False
     for x in (first, *rest):
         kind = type(x)
@@ -160,25 +160,25 @@ def namespace(first: Any, /, *rest: Any) -> Any:
         if adapter is not None:
             return adapter.namespace(x)
         mine = backend_of_type(kind)
-        if mine is None and found is None and backend_named("numpy").is_scalar(x):
+        if mine is None and result is None and backend_named("numpy").is_scalar(x):
             scalars = True  # what NumPy's own arithmetic makes of 0-d arrays
-        if mine is None or mine is found:
+        if mine is None or mine is result:
             continue
-        if found is None or mine.is_tracer(kind):
-            found = mine
-        elif not any(found.is_tracer(type(other)) for other in (first, *rest)):
+        if result is None or mine.is_tracer(kind):
+            result = mine
+        elif not any(result.is_tracer(type(other)) for other in (first, *rest)):
             raise BackendError(
-                f"namespace: got arrays of {found.name} and {mine.name}, expected one library. "
+                f"namespace: got arrays of {result.name} and {mine.name}, expected one library. "
                 "Convert one of them with pillars.move."
             )
-    if found is None and scalars:
+    if result is None and scalars:
         return backend_named("numpy").xp
-    if found is None:
+    if result is None:
         kinds = ", ".join(type_name(type(x)) for x in (first, *rest))
         raise BackendError(f"namespace: got {kinds}, expected an array. Convert with pillars.asarray.")
     if not rest:
-        _namespaces[type(first)] = found.xp
-    return found.xp
+        _namespaces[type(first)] = result.xp
+    return result.xp
 
 
 def available() -> dict[str, Availability]:

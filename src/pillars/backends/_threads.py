@@ -224,12 +224,12 @@ def blas_libraries() -> list[str]:
     """The BLAS libraries loaded here: name, version, the processor its kernels are for where it says, threads."""
     from threadpoolctl import threadpool_info
 
-    found = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    result = [library for library in threadpool_info() if library["user_api"] == "blas"]
     return [
         f"{one['internal_api']} {one['version'] or 'of unknown version'}"
         + (f", kernels for {one['architecture']}" if one.get("architecture") else "")
         + f", {one['num_threads']} {'thread' if one['num_threads'] == 1 else 'threads'}"
-        for one in found
+        for one in result
     ]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from pillars._errors import BackendError, DTypeError, PillarsError, ShapeError, shown
 from pillars.backends import (
     Backend,
-    backend,
+    backend as backend_of,
     chosen,
     common_dtype,
     dtype_kind,
@@ -22,8 +22,8 @@ from pillars.backends import (
 )
 
 __all__ = [
+    "backend_of_parameters",
     "check_leaves",
-    "home_of",
     "matching_leaves",
     "number_on",
     "one_number",
@@ -39,10 +39,10 @@ def rate_dtype(xp: Any, leaves: list[Any]) -> Any:
     return xp.result_type(*dtypes)
 
 
-def number_on(home: Backend, value: Any, dtype: Any, device: Any = None) -> Any:
+def number_on(backend: Backend, value: Any, dtype: Any, device: Any = None) -> Any:
     """A number as a 0-d array; one outside the dtype's range becomes infinite, which the status tells better."""
-    with backend("numpy").quiet():  # JAX casts host numbers by NumPy, and so warns where NumPy does
-        return home.asarray(value, dtype=dtype, device=device)
+    with backend_of("numpy").quiet():  # JAX casts host numbers by NumPy, and so warns where NumPy does
+        return backend.asarray(value, dtype=dtype, device=device)
 
 
 def check_leaves(where: str, params: Any, name: str = "params") -> None:
@@ -56,7 +56,7 @@ def check_leaves(where: str, params: Any, name: str = "params") -> None:
             raise DTypeError(
                 f"{where}: {name}{path} is {shown(leaf)}, expected an array. Convert it with pillars.asarray."
             )
-        if backend("numpy").is_masked(leaf):
+        if backend_of("numpy").is_masked(leaf):
             raise DTypeError(
                 f"{where}: {name}{path} is a masked array, expected a plain one: steps would ignore the mask. Fill it."
             )
@@ -67,10 +67,10 @@ def check_leaves(where: str, params: Any, name: str = "params") -> None:
             )
 
 
-def matching_leaves(where: str, grads: Any, params: Any, home: Backend) -> list[Any]:
+def matching_leaves(where: str, grads: Any, params: Any, backend: Backend) -> list[Any]:
     """The gradient's leaves in the order of the parameters', of their shapes, dtypes and library; the leaf is named."""
     leaves, treedef = tree_flatten(params)
-    found, found_def = tree_flatten(grads)
+    result, found_def = tree_flatten(grads)
     if found_def != treedef:
         try:
             tree_map(lambda p, g: None, params, grads)
@@ -79,24 +79,24 @@ def matching_leaves(where: str, grads: Any, params: Any, home: Backend) -> list[
         else:
             words = "another kind of tree"
         raise ShapeError(f"{where}: the structure is not that of the parameters: {words}")
-    for position, (p, g) in enumerate(zip(leaves, found, strict=True)):
+    for position, (p, g) in enumerate(zip(leaves, result, strict=True)):
         if type(g) is not type(p) or g.shape != p.shape or g.dtype != p.dtype:
-            found[position] = _like(f"{where}{tree_paths(params)[position]}", g, p, home)
-    return found
+            result[position] = _like(f"{where}{tree_paths(params)[position]}", g, p, backend)
+    return result
 
 
-def _like(where: str, g: Any, p: Any, home: Backend) -> Any:
+def _like(where: str, g: Any, p: Any, backend: Backend) -> Any:
     """A gradient's leaf in its parameter's library and dtype."""
     kind = type(g)
-    if isinstance(g, (str, bytes)) or backend("numpy").is_masked(g):
+    if isinstance(g, (str, bytes)) or backend_of("numpy").is_masked(g):
         raise DTypeError(f"{where} is {g!r:.60}, expected a plain array like the parameter.")
-    if not home.owns(kind):
-        if hasattr(g, "shape") and not home.is_scalar(g) and not _constant(home, g):
+    if not backend.owns(kind):
+        if hasattr(g, "shape") and not backend.is_scalar(g) and not _constant(backend, g):
             raise BackendError(
-                f"{where} is a {kind.__module__.partition('.')[0]}.{kind.__name__}, expected an array of {home.name} "
-                "like the parameters. Convert it with pillars.move."
+                f"{where} is a {kind.__module__.partition('.')[0]}.{kind.__name__}, expected an array of "
+                f"{backend.name} like the parameters. Convert it with pillars.move."
             )
-        g = home.asarray(g)  # a Python number, or a scalar of the library
+        g = backend.asarray(g)  # a Python number, or a scalar of the library
     if g.shape != p.shape:
         raise ShapeError(
             f"{where} has shape {tuple(g.shape)}, expected {tuple(p.shape)} like the parameter. "
@@ -104,12 +104,12 @@ def _like(where: str, g: Any, p: Any, home: Backend) -> Any:
         )
     if dtype_kind(g.dtype) not in ("float", "half", "integer"):
         raise DTypeError(f"{where} has dtype {dtype_name(g.dtype)}, expected real numbers.")
-    return g if g.dtype == p.dtype else home.xp.astype(g, p.dtype)
+    return g if g.dtype == p.dtype else backend.xp.astype(g, p.dtype)
 
 
-def _constant(home: Backend, x: Any) -> bool:
+def _constant(backend: Backend, x: Any) -> bool:
     """Whether a host array is a constant inside this library's trace."""
-    return home.in_trace() and backend("numpy").owns(type(x))
+    return backend.in_trace() and backend_of("numpy").owns(type(x))
 
 
 def _owner(x: Any) -> Backend | None:
@@ -117,7 +117,7 @@ def _owner(x: Any) -> Backend | None:
     if not hasattr(x, "shape"):
         return None
     try:
-        return backend(x)
+        return backend_of(x)
     except BackendError:
         return None
 
@@ -130,44 +130,46 @@ def _named(params: Any, data: Sequence[Any]) -> list[tuple[str, Any]]:
     ]
 
 
-def home_of(where: str, params: Any, data: Sequence[Any]) -> Backend:
+def backend_of_parameters(where: str, params: Any, data: Sequence[Any]) -> Backend:
     """The one backend of all arrays; lists and scalars follow them, else the chosen default.
 
     Raises
     ------
     BackendError : arrays of two libraries. Inside a JAX trace NumPy arrays are constants.
     """
-    found: dict[str, tuple[Backend, str]] = {}
+    result: dict[str, tuple[Backend, str]] = {}
     for name, leaf in _named(params, data):
         owner = _owner(leaf)
         if owner is not None:
-            found.setdefault(owner.name, (owner, name))
+            result.setdefault(owner.name, (owner, name))
             if owner.is_tracer(type(leaf)):
-                found[owner.name] = owner, name
-    if not found:
-        return backend()
-    if len(found) == 1:
-        home, _ = next(iter(found.values()))
-        return home
-    others = [owner for owner, _ in found.values() if owner.name != "numpy"]
+                result[owner.name] = owner, name
+    if not result:
+        return backend_of()
+    if len(result) == 1:
+        backend, _ = next(iter(result.values()))
+        return backend
+    others = [owner for owner, _ in result.values() if owner.name != "numpy"]
     if len(others) == 1 and (others[0].in_trace() or _any_tracer(others[0], params, data)):
         return others[0]
-    places = " and ".join(f"{name} on {owner.name}" for owner, name in found.values())
+    places = " and ".join(f"{name} on {owner.name}" for owner, name in result.values())
     raise BackendError(f"{where}: got {places}, expected one library. Convert one of them with pillars.move.")
 
 
-def _any_tracer(home: Backend, params: Any, data: Sequence[Any]) -> bool:
-    return any(home.is_tracer(type(leaf)) for _, leaf in _named(params, data))
+def _any_tracer(backend: Backend, params: Any, data: Sequence[Any]) -> bool:
+    return any(backend.is_tracer(type(leaf)) for _, leaf in _named(params, data))
 
 
-def start(where: str, params: Any, data: Sequence[Any], home: Backend, name: str = "params") -> Any:
-    """The parameters as arrays of `home` that nobody else holds; Python floats follow the arrays beside them."""
+def start(where: str, params: Any, data: Sequence[Any], backend: Backend, name: str = "params") -> Any:
+    """The parameters as arrays of `backend` that nobody else holds; Python floats follow the arrays beside them."""
     leaves, treedef = tree_flatten(params)
     dtype = (
-        _float_beside(home, leaves) or _float_beside(home, tree_leaves(list(data))) or _default_float(home)
+        _float_beside(backend, leaves)
+        or _float_beside(backend, tree_leaves(list(data)))
+        or _default_float(backend)
     )
-    beside = [x for x in (*leaves, *tree_leaves(list(data))) if home.owns(type(x))]
-    device = home.device_beside(beside[0]) if beside else _default_device(home)
+    beside = [x for x in (*leaves, *tree_leaves(list(data))) if backend.owns(type(x))]
+    device = backend.device_beside(beside[0]) if beside else _default_device(backend)
     made = []
     for path, leaf in zip(tree_paths(params), leaves, strict=True):
         if isinstance(leaf, (bool, int)):
@@ -175,13 +177,13 @@ def start(where: str, params: Any, data: Sequence[Any], home: Backend, name: str
                 f"{where}: {name}{path} is {shown(leaf)}, an integer, expected a float or a floating array: steps are "
                 f"fractions. Write {plain_float(leaf)!r}."
             )
-        if isinstance(leaf, float) or home.is_scalar(leaf):
-            made.append(home.asarray(leaf, dtype=dtype if type(leaf) is float else None, device=device))
-        elif home.owns(type(leaf)):
-            held = home.asarray(leaf, dtype=leaf.dtype)
-            made.append(held if home.is_tracer(type(held)) else home.xp.asarray(held, copy=True))
+        if isinstance(leaf, float) or backend.is_scalar(leaf):
+            made.append(backend.asarray(leaf, dtype=dtype if type(leaf) is float else None, device=device))
+        elif backend.owns(type(leaf)):
+            held = backend.asarray(leaf, dtype=leaf.dtype)
+            made.append(held if backend.is_tracer(type(held)) else backend.xp.asarray(held, copy=True))
         elif _owner(leaf) is not None:  # a NumPy constant inside somebody's trace
-            made.append(home.asarray(leaf))
+            made.append(backend.asarray(leaf))
         else:
             raise DTypeError(
                 f"{where}: {name}{path} is a {type(leaf).__name__}, expected an array or a float. "
@@ -191,9 +193,9 @@ def start(where: str, params: Any, data: Sequence[Any], home: Backend, name: str
     return tree_unflatten(treedef, made)
 
 
-def with_data(where: str, params: Any, data: Sequence[Any], home: Backend) -> tuple[Any, ...]:
-    """The data on `home`: lists of numbers become arrays, trees keep their shape, Python scalars stay."""
-    dtype = rate_dtype(home.xp, tree_leaves(params))
+def with_data(where: str, params: Any, data: Sequence[Any], backend: Backend) -> tuple[Any, ...]:
+    """The data on `backend`: lists of numbers become arrays, trees keep their shape, Python scalars stay."""
+    dtype = rate_dtype(backend.xp, tree_leaves(params))
     shapes = [tuple(x.shape) for x in tree_leaves(list(data)) if getattr(x, "shape", ())]
     if (shapes and all(shape[0] == 0 for shape in shapes)) or any(
         isinstance(x, list) and not x for x in data
@@ -203,19 +205,19 @@ def with_data(where: str, params: Any, data: Sequence[Any], home: Backend) -> tu
             f"{where}: the data has {told}, expected at least one row. A mean of nothing has no value: check what was "
             "selected."
         )
-    return tuple(_follow(where, f"data[{i}]", x, home, dtype) for i, x in enumerate(data))
+    return tuple(_follow(where, f"data[{i}]", x, backend, dtype) for i, x in enumerate(data))
 
 
-def _follow(where: str, name: str, x: Any, home: Backend, dtype: Any) -> Any:
+def _follow(where: str, name: str, x: Any, backend: Backend, dtype: Any) -> Any:
     if isinstance(x, (list, tuple)) and not hasattr(x, "_fields") and x and _all_numbers(x):
-        made = home.asarray(x)
-        return home.xp.astype(made, dtype) if dtype_kind(made.dtype) == "float" else made
+        made = backend.asarray(x)
+        return backend.xp.astype(made, dtype) if dtype_kind(made.dtype) == "float" else made
     leaves, treedef = tree_flatten(x)
     for position, leaf in enumerate(leaves):
-        if home.owns(type(leaf)) or isinstance(leaf, (bool, int, float)):
+        if backend.owns(type(leaf)) or isinstance(leaf, (bool, int, float)):
             continue
-        if home.is_scalar(leaf) or _owner(leaf) is not None:
-            leaves[position] = home.asarray(leaf)
+        if backend.is_scalar(leaf) or _owner(leaf) is not None:
+            leaves[position] = backend.asarray(leaf)
         else:
             raise DTypeError(
                 f"{where}: {tree_paths(x, name)[position]} is a {type(leaf).__name__}, expected an array or a number. "
@@ -232,38 +234,40 @@ def _all_numbers(items: Any) -> bool:
     )
 
 
-def _float_beside(home: Backend, leaves: Sequence[Any]) -> Any:
-    dtypes = [x.dtype for x in leaves if home.owns(type(x)) and dtype_kind(x.dtype) == "float"]
-    return common_dtype(home.xp, *dtypes) if dtypes else None
+def _float_beside(backend: Backend, leaves: Sequence[Any]) -> Any:
+    dtypes = [x.dtype for x in leaves if backend.owns(type(x)) and dtype_kind(x.dtype) == "float"]
+    return common_dtype(backend.xp, *dtypes) if dtypes else None
 
 
-def _default_device(home: Backend) -> Any:
+def _default_device(backend: Backend) -> Any:
     choice = chosen()
-    return choice.device if choice.backend == home.name else None
+    return choice.device if choice.backend == backend.name else None
 
 
-def _default_float(home: Backend) -> Any:
+def _default_float(backend: Backend) -> Any:
     choice = chosen()
-    return choice.dtype if choice.backend == home.name and choice.dtype is not None else home.default_float
+    return (
+        choice.dtype if choice.backend == backend.name and choice.dtype is not None else backend.default_float
+    )
 
 
-def one_number(where: str, loss: Any, home: Backend, dtype: Any) -> Any:
+def one_number(where: str, loss: Any, backend: Backend, dtype: Any) -> Any:
     """A loss as a 0-d array of the state's library and dtype."""
     if not hasattr(loss, "shape"):
         if isinstance(loss, bool) or not hasattr(loss, "__float__"):
             raise DTypeError(f"{where}: loss is {shown(loss)}, expected a number.")
-        return number_on(home, float(loss), dtype)
+        return number_on(backend, float(loss), dtype)
     if loss.shape != ():
         raise ShapeError(
             f"{where}: loss has shape {tuple(loss.shape)}, expected one number, (). Take its mean, or vmap."
         )
     if dtype_kind(loss.dtype) not in ("float", "half", "integer"):
         raise DTypeError(f"{where}: loss has dtype {dtype_name(loss.dtype)}, expected a real number.")
-    if home.owns(type(loss)):
-        return home.xp.astype(loss, dtype, copy=False)
-    if home.is_scalar(loss) or backend("numpy").is_scalar(loss):
-        return number_on(home, float(loss), dtype)
+    if backend.owns(type(loss)):
+        return backend.xp.astype(loss, dtype, copy=False)
+    if backend.is_scalar(loss) or backend_of("numpy").is_scalar(loss):
+        return number_on(backend, float(loss), dtype)
     raise BackendError(
-        f"{where}: loss is on {backend(loss).name} and the state on {home.name}, expected one library. "
+        f"{where}: loss is on {backend_of(loss).name} and the state on {backend.name}, expected one library. "
         "Make the state with init(loss)."
     )

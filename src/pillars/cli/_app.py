@@ -164,25 +164,25 @@ def bench(
         _check_page(html)
     older = measure.load_bench(against) if against is not None else None
     if saved is not None:
-        found = measure.load_bench(saved)
+        result = measure.load_bench(saved)
     else:
         problem = measure.load_table(data, target) if data is not None else measure.load_digits()
         with report.progress_bar() as progress:
-            found = measure.run_bench(problem, _names(backends), quick=quick, progress=progress)
-    comparison = measure.compare(found, older) if older is not None else None
+            result = measure.run_bench(problem, _names(backends), quick=quick, progress=progress)
+    comparison = measure.compare(result, older) if older is not None else None
     if as_json:
         typer.echo(
-            measure.as_json(found if comparison is None else {**found._asdict(), "comparison": comparison})
+            measure.as_json(result if comparison is None else {**result._asdict(), "comparison": comparison})
         )
     else:
-        report.print_bench(report.output_console(), found, long=long)
+        report.print_bench(report.output_console(), result, long=long)
         if comparison is not None:
             report.print_comparison(report.output_console(), comparison)
     if html is not None:
-        html.write_text(report.bench_page(found, comparison), encoding="utf-8")
-    if found.interrupted:
+        html.write_text(report.bench_page(result, comparison), encoding="utf-8")
+    if result.interrupted:
         raise typer.Exit(INTERRUPTED)
-    if found.findings:
+    if result.findings:
         raise typer.Exit(FINDINGS)
 
 
@@ -238,14 +238,14 @@ def audit(
 
     if html is not None:
         _check_page(html, pictures=False)
-    found = measure.run_audit(_names(backends))
+    result = measure.run_audit(_names(backends))
     if as_json:
-        typer.echo(measure.as_json(found))
+        typer.echo(measure.as_json(result))
     else:
-        report.print_audit(report.output_console(), found)
+        report.print_audit(report.output_console(), result)
     if html is not None:
-        html.write_text(report.audit_page(found, measure.environment()), encoding="utf-8")
-    if any(row.ok is False for row in found.rows):
+        html.write_text(report.audit_page(result, measure.environment()), encoding="utf-8")
+    if any(row.ok is False for row in result.rows):
         raise typer.Exit(FINDINGS)
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from pillars._errors import CapabilityError
 from pillars.backends import call_cost, procedure, refuse_traced, tree_leaves
-from pillars.calculus.autodiff import RULES, Computed, home_of, layer_of, read, require_function
+from pillars.calculus.autodiff import RULES, Computed, backend_of_arguments, layer_of, read, require_function
 
 __all__ = ["FunctionCost", "OperationCost", "OperationShapes", "cost", "shapes"]
 
@@ -170,7 +170,7 @@ def cost(f: Callable[..., Any], *args: Any) -> FunctionCost:
     """
     require_function("cost", f, "of these arguments")
     refuse_traced("cost", tree_leaves(args))
-    if home_of("cost", args).name == "jax":
+    if backend_of_arguments("cost", args).name == "jax":
         raise CapabilityError(
             "cost: got arrays of jax, expected NumPy's or CuPy's. On JAX ask the compiler: "
             "jax.jit(f).lower(*args).compile().cost_analysis()."

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pillars.backends import averaged, backend, binary_scale, dtype_name, namespace, summed
+from pillars.backends import averaged, backend as backend_of, binary_scale, dtype_name, namespace, summed
 from pillars.reduce import row_blocks
 
 __all__ = ["Centred", "centred", "centred_mean"]
@@ -34,7 +34,7 @@ class Centred:
     @classmethod
     def of(cls, x: Any, shift: Any, rest: Any) -> Centred:
         """With the scale that x asks for."""
-        if not backend(x).host:
+        if not backend_of(x).host:
             z = (x - shift) - rest
             scale = binary_scale(z)
             return cls(z * scale, None, None, scale, host=False)
@@ -116,9 +116,9 @@ def centred_mean(x: Any, dtype: Any) -> tuple[Any, Any]:
     Corrected until it is the nearest number of that dtype: the constant of a constant column, to the bit, so that
     nothing is left of such a column.
     """
-    home = backend(x)
-    if not home.host:
-        return home.jit(_mean_and_rest)(x)  # type: ignore[no-any-return]
+    backend = backend_of(x)
+    if not backend.host:
+        return backend.jit(_mean_and_rest)(x)  # type: ignore[no-any-return]
     xp = namespace(x)
     mean = _average(x, xp.zeros_like(x[0, ...], dtype=dtype))
     rest = _average(x, mean)

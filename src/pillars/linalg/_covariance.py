@@ -46,12 +46,12 @@ def mean_covariance(x: AnyArray, scale: Array | None = None, /) -> MeanCovarianc
     # what is traced belongs to its thread, and what is on a device to the thread that chose the device
     runner = threaded if backend(x).host else serial
     if scale is None:
-        found = fold(moments(), row_blocks(x), runner=runner)
-        return MeanCovariance(found.mean, found.covariance)
+        result = fold(moments(), row_blocks(x), runner=runner)
+        return MeanCovariance(result.mean, result.covariance)
     xp = namespace(x, scale)
     x = x if dtype_kind(x.dtype) in ("float", "half") else xp.astype(x, scale.dtype)
-    found = fold(moments(), row_blocks(x * scale), runner=runner)
-    return MeanCovariance(found.mean / xp.astype(scale, found.mean.dtype), found.covariance)
+    result = fold(moments(), row_blocks(x * scale), runner=runner)
+    return MeanCovariance(result.mean / xp.astype(scale, result.mean.dtype), result.covariance)
 
 
 @mean_covariance.check

@@ -58,16 +58,16 @@ def _plain(x: Any, f: str) -> Any:
 def _coefficients(c: Any, f: str, order: int, terms: int) -> list[Any]:
     """f⁽ⁿ⁾(c)/n! times the n-th power of c (of sqrt, inv_sqrt, log) or alone, for n = order ... order + terms − 1."""
     xp = namespace(c)
-    found = []
+    result = []
     one = xp.ones_like(c)
     if f in _POWERS:
         weight, whole = 1.0, _plain(c, f)
         for n in range(order + terms):
             if n >= order:
-                found.append(weight * whole)
+                result.append(weight * whole)
             weight *= (_POWERS[f] - n) / (n + 1)
     elif f == "log":
-        found = [one * ((-1.0) ** (n + 1) / n) for n in range(order, order + terms)]
+        result = [one * ((-1.0) ** (n + 1) / n) for n in range(order, order + terms)]
     else:
         cycle = [xp.exp(c)] if f == "exp" else [xp.sin(c), xp.cos(c), -xp.sin(c), -xp.cos(c)]
         start = 1 if f == "cos" else 0
@@ -75,8 +75,8 @@ def _coefficients(c: Any, f: str, order: int, terms: int) -> list[Any]:
         for n in range(order + terms):
             factorial *= max(n, 1)
             if n >= order:
-                found.append(cycle[(n + start) % len(cycle)] / factorial)
-    return found
+                result.append(cycle[(n + start) % len(cycle)] / factorial)
+    return result
 
 
 def _near(nodes: list[Any], f: str, terms: int) -> Any:
@@ -184,10 +184,10 @@ def directional(a: Array, direction: Array, others: Array | None = None, /, *, f
     total = _divided(values, f, order) * _paths(inner, len(lead))
     between = tuple(range(len(lead) + 1, len(lead) + order))
     total = xp.sum(total, axis=between) if between else total
-    found = xp.matmul(vectors, xp.matmul(total, turned))
+    result = xp.matmul(vectors, xp.matmul(total, turned))
     for size in sizes:
-        found = found * (size / root) * (size / root)
-    return xp.where(fine, 0.5 * (found + xp.matrix_transpose(found)), xp.full_like(found, xp.nan))
+        result = result * (size / root) * (size / root)
+    return xp.where(fine, 0.5 * (result + xp.matrix_transpose(result)), xp.full_like(result, xp.nan))
 
 
 def _paths(inner: list[Any], lead: int) -> Any:

@@ -155,8 +155,8 @@ def _pulled(g: Any, y: Any, whole: Any, used: Any) -> Any:
     vt = xp.matrix_transpose(v)
     along = xp.zeros_like(v) + shared(values, gl)[..., None, :]
     inner = inverse_gaps(values, used) * xp.matmul(vt, gv) + xp.tril(xp.triu(along))
-    found = xp.matmul(v, xp.matmul(inner, vt))
-    return 0.5 * (found + xp.matrix_transpose(found))
+    result = xp.matmul(v, xp.matmul(inner, vt))
+    return 0.5 * (result + xp.matrix_transpose(result))
 
 
 def _pushed(da: Any, y: Any, whole: Any, *, used: Any) -> Any:
@@ -178,8 +178,8 @@ def _leading(draw: Draw) -> Call:
 @operation(domain=_leading, jax_derivative="jvp")
 def leading_eigh(a: Array, /, *, k: int) -> Eigh:
     """All eigenvalues, ascending, and the vectors of the k largest: the gradient asks for no others to be apart."""
-    found = eigh(a)
-    return Eigh(found.eigenvalues, found.eigenvectors[..., a.shape[-1] - k :])
+    result = eigh(a)
+    return Eigh(result.eigenvalues, result.eigenvectors[..., a.shape[-1] - k :])
 
 
 @leading_eigh.check
@@ -192,8 +192,8 @@ def _(a: Any, /, *, k: int) -> None:
 
 @leading_eigh.forward
 def _(a: Any, /, *, k: int) -> Any:
-    found = eigh(a)
-    return Eigh(found.eigenvalues, found.eigenvectors[..., a.shape[-1] - k :]), found
+    result = eigh(a)
+    return Eigh(result.eigenvalues, result.eigenvectors[..., a.shape[-1] - k :]), result
 
 
 @leading_eigh.vjp

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from pillars._errors import DTypeError, PillarsError, ShapeError, shown
-from pillars.backends import asarray, backend, dtype_kind, dtype_name, namespace, plain_int
+from pillars.backends import asarray, backend as backend_of, dtype_kind, dtype_name, namespace, plain_int
 from pillars.reduce import row_blocks
 
 __all__ = ["Rows", "finite_rows", "large_enough", "matrix", "rank"]
@@ -45,11 +45,11 @@ def matrix(where: str, x: Any) -> Rows:
             f"{where}: x has shape {tuple(x.shape)}, expected (n, d), neither of them 0: rows of d numbers. "
             "Use x[:, None] for one column, or reshape."
         )
-    home = backend(x)
-    result = home.native_dtype(x.dtype) if kind in ("float", "half") else home.default_float
-    dtype = home.xp.float32 if kind == "half" else result
-    if not home.host and x.dtype != dtype:
-        x = home.xp.astype(x, dtype)
+    backend = backend_of(x)
+    result = backend.native_dtype(x.dtype) if kind in ("float", "half") else backend.default_float
+    dtype = backend.xp.float32 if kind == "half" else result
+    if not backend.host and x.dtype != dtype:
+        x = backend.xp.astype(x, dtype)
     return Rows(x, dtype, result)
 
 
@@ -68,13 +68,13 @@ def rank(where: str, name: str, k: Any, shape: tuple[int, ...]) -> int:
 
 def finite_rows(where: str, rows: Rows, *results: Any) -> None:
     """On a host, refuse the rows that are not finite, by name: looked for where a result is not."""
-    x, home = rows.x, backend(rows.x)
-    if not home.host or all(bool(home.xp.all(home.xp.isfinite(y))) for y in results):
+    x, backend = rows.x, backend_of(rows.x)
+    if not backend.host or all(bool(backend.xp.all(backend.xp.isfinite(y))) for y in results):
         return
     odd: list[int] = []
     begin = 0
     for block in row_blocks(x):
-        fine = home.to_numpy(home.xp.all(home.xp.isfinite(block), axis=1))
+        fine = backend.to_numpy(backend.xp.all(backend.xp.isfinite(block), axis=1))
         odd.extend(begin + row for row, good in enumerate(fine.tolist()) if not good)
         begin += block.shape[0]
     if odd:
@@ -91,10 +91,10 @@ def finite_rows(where: str, rows: Rows, *results: Any) -> None:
 
 def large_enough(where: str, rows: Rows, total: Any) -> None:
     """On a host, refuse rows that vary by so little that the squares of it vanish: they would seem to be constant."""
-    x, home = rows.x, backend(rows.x)
-    if not home.host or float(total) >= float(home.xp.finfo(total.dtype).smallest_normal):
+    x, backend = rows.x, backend_of(rows.x)
+    if not backend.host or float(total) >= float(backend.xp.finfo(total.dtype).smallest_normal):
         return
-    if any(bool(home.xp.any(block != x[:1, :])) for block in row_blocks(x)):
+    if any(bool(backend.xp.any(block != x[:1, :])) for block in row_blocks(x)):
         raise ShapeError(
             f"{where}: x has entries of up to {_largest(x):.3g} whose variance is {float(total):.3g}, expected numbers "
             f"whose squares {dtype_name(total.dtype)} holds. Multiply it by a large number first."
@@ -102,5 +102,5 @@ def large_enough(where: str, rows: Rows, total: Any) -> None:
 
 
 def _largest(x: Any) -> float:
-    home = backend(x)
-    return max(float(home.xp.max(home.xp.abs(block))) for block in row_blocks(x))
+    backend = backend_of(x)
+    return max(float(backend.xp.max(backend.xp.abs(block))) for block in row_blocks(x))

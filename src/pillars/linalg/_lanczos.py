@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from pillars._errors import DTypeError, ShapeError, shown
 from pillars.backends import (
-    backend,
+    backend as backend_of,
     binary_scale,
     dtype_kind,
     dtype_name,
@@ -92,18 +92,18 @@ def lanczos(
     array([1., 2., 5.])
     """
     leaves, treedef = tree_flatten(like)
-    home = _checked(leaves)
+    backend = _checked(leaves)
     steps = _count(steps)
-    xp, host = home.xp, backend("numpy").xp
+    xp, host = backend.xp, backend_of("numpy").xp
     n = sum(math.prod(leaf.shape) for leaf in leaves)
     dtype = leaves[0].dtype
 
     def product(vector: Any) -> Any:
-        found = matvec(tree_unflatten(treedef, _split(xp, vector, leaves)))
-        parts, got = tree_flatten(found)
+        result = matvec(tree_unflatten(treedef, _split(xp, vector, leaves)))
+        parts, got = tree_flatten(result)
         if got != treedef or [p.shape for p in parts] != [p.shape for p in leaves]:
             raise ShapeError(
-                f"lanczos: matvec returned {_shapes(found)}, expected what `like` is: {_shapes(like)}."
+                f"lanczos: matvec returned {_shapes(result)}, expected what `like` is: {_shapes(like)}."
             )
         return xp.astype(_joined(xp, parts), dtype, copy=False)
 
@@ -112,7 +112,7 @@ def lanczos(
     diagonal: list[float] = []
     beside: list[float] = []
     noise = float(xp.finfo(dtype).eps) * math.sqrt(n)
-    with home.quiet():
+    with backend.quiet():
         while True:
             basis.add(v)
             w = product(v)
@@ -130,8 +130,8 @@ def lanczos(
                 break
             beside.append(length)
             v = w
-        turned = basis.turned(home, host, rotation.T)
-    return Lanczos(values, residuals, home.as_arrays(turned))
+        turned = basis.turned(backend, host, rotation.T)
+    return Lanczos(values, residuals, backend.as_arrays(turned))
 
 
 def _unit(w: Any) -> tuple[Any, float]:
@@ -164,7 +164,7 @@ class _Basis:
         place = self.count % self.rows
         if place == 0:
             shape = (self.rows, v.shape[0])
-            self.blocks.append(self.xp.zeros(shape, dtype=v.dtype, device=backend(v).device_beside(v)))
+            self.blocks.append(self.xp.zeros(shape, dtype=v.dtype, device=backend_of(v).device_beside(v)))
         self.blocks[-1] = self.at(self.blocks[-1])[place, ...].set(v)
         self.count += 1
 
@@ -174,13 +174,13 @@ class _Basis:
             w = w - (block @ w) @ block
         return w
 
-    def turned(self, home: Any, host: Any, rotation: Any) -> Any:
+    def turned(self, backend: Any, host: Any, rotation: Any) -> Any:
         """`rotation`, of the host, times the vectors."""
         wide = host.zeros((rotation.shape[0], len(self.blocks) * self.rows))
         wide[:, : rotation.shape[1]] = rotation
         like = self.like
         parts = [
-            home.asarray(part, dtype=like.dtype, device=home.device_beside(like)) @ block
+            backend.asarray(part, dtype=like.dtype, device=backend.device_beside(like)) @ block
             for part, block in zip(host.split(wide, len(self.blocks), axis=1), self.blocks, strict=True)
         ]
         return sum(parts[1:], start=parts[0])
@@ -198,7 +198,7 @@ def _ritz(host: Any, diagonal: list[float], beside: list[float], length: float) 
 def _checked(leaves: list[Any]) -> Any:
     if not leaves or not all(hasattr(leaf, "dtype") for leaf in leaves):
         raise ShapeError(f"lanczos: like is {leaves!r:.60}, expected an array or a tree of arrays.")
-    home = backend(leaves[0])
+    backend = backend_of(leaves[0])
     refuse_traced("lanczos", leaves)
     kinds = {dtype_name(leaf.dtype) for leaf in leaves}
     if len(kinds) > 1 or dtype_kind(leaves[0].dtype) != "float":
@@ -207,7 +207,7 @@ def _checked(leaves: list[Any]) -> Any:
         )
     if not any(math.prod(leaf.shape) for leaf in leaves):
         raise ShapeError("lanczos: like has no entries, expected at least one.")
-    return home
+    return backend
 
 
 def _count(steps: Any) -> int:
@@ -231,5 +231,5 @@ def _split(xp: Any, vector: Any, leaves: list[Any]) -> list[Any]:
 
 
 def _shapes(tree: Any) -> str:
-    found = [tuple(getattr(leaf, "shape", ())) for leaf in tree_leaves(tree)]
-    return f"{type(tree).__name__} of {', '.join(map(str, found)) or 'nothing'}"
+    result = [tuple(getattr(leaf, "shape", ())) for leaf in tree_leaves(tree)]
+    return f"{type(tree).__name__} of {', '.join(map(str, result)) or 'nothing'}"

@@ -43,8 +43,8 @@ def _applied(a: Any, f: str) -> Any:
     if root is not None:
         root = root[..., 0]
         y = y * root if f == "sqrt" else y / root if f == "inv_sqrt" else y + 2.0 * xp.log(root)
-    found = xp.matmul(vectors * y[..., None, :], xp.matrix_transpose(vectors))
-    return xp.where(fine, 0.5 * (found + xp.matrix_transpose(found)), xp.full_like(found, xp.nan))
+    result = xp.matmul(vectors * y[..., None, :], xp.matrix_transpose(vectors))
+    return xp.where(fine, 0.5 * (result + xp.matrix_transpose(result)), xp.full_like(result, xp.nan))
 
 
 @operation(domain=_definite, jax_derivative="jvp")

@@ -64,8 +64,8 @@ def likeliest_number(variances: list[float], n: int, eps: float) -> int:
     # In units of the largest one: the evidence does not depend on the unit.
     spectrum = [max(value / variances[0], 0.0) for value in variances]
     rounding = eps * d
-    found = [k for k in range(1, d) if k == 1 or spectrum[k - 1] > rounding]
-    return max(found, key=lambda k: _evidence(spectrum, k, n, rounding))
+    result = [k for k in range(1, d) if k == 1 or spectrum[k - 1] > rounding]
+    return max(result, key=lambda k: _evidence(spectrum, k, n, rounding))
 
 
 def _evidence(spectrum: list[float], k: int, n: int, rounding: float) -> float:

@@ -10,7 +10,7 @@ from pillars._errors import DTypeError, ShapeError, shown
 from pillars.backends import (
     Call,
     Draw,
-    backend,
+    backend as backend_of,
     binary_scale,
     dtype_name,
     namespace,
@@ -128,8 +128,8 @@ def pca(
         refuse_traced(f"pca with n_components={wanted!r}", [rows.x])
     if solver == "auto":
         solver = _by_shape(n, d, wanted if isinstance(wanted, int) else min(n, d))
-    home = backend(rows.x)
-    with home.quiet():
+    backend = backend_of(rows.x)
+    with backend.quiet():
         spectrum = _solve(rows, wanted if isinstance(wanted, int) else min(n, d), solver, rng)
         xp = namespace(spectrum.variances)
         all_variances = xp.where(
@@ -162,19 +162,19 @@ def pca(
             scale=scale,
             noise_variance=noise_variance(all_variances, spectrum.total, k, min(n, d)) * unit * unit,
         )
-        return PrincipalComponents(*(home.as_arrays(rows.narrowed(part)) for part in parts))
+        return PrincipalComponents(*(backend.as_arrays(rows.narrowed(part)) for part in parts))
 
 
 def _number(variances: Any, wanted: float | str, rows: Rows) -> int:
     """The host decides: how many components a share of the variance takes, or how many are the likeliest."""
-    home = backend(variances)
-    numbers = [float(value) for value in home.to_numpy(variances)]
+    backend = backend_of(variances)
+    numbers = [float(value) for value in backend.to_numpy(variances)]
     if not all(map(math.isfinite, numbers)):
         raise ShapeError(
             f"pca: n_components is {wanted!r} and the variances of x are not finite, expected numbers whose squares "
             f"{dtype_name(rows.dtype)} holds. Drop rows that are not finite, or scale them, or say a number."
         )
-    eps = float(home.xp.finfo(rows.dtype).eps)
+    eps = float(backend.xp.finfo(rows.dtype).eps)
     if isinstance(wanted, str):
         return likeliest_number(numbers, rows.x.shape[0], eps)
     return number_of_share(numbers, wanted, eps)
@@ -213,7 +213,7 @@ def _solve(rows: Rows, k: int, solver: str, rng: Any) -> _Spectrum:
         scale = _long(scale)
         squares = _long(s) ** 2
         return _Spectrum(mean + rest, vh, squares / (n - 1), namespace(s).sum(squares) / (n - 1), scale)
-    squares, scale = (_squares if backend(x).host else backend(x).jit(_squares))(x, mean, rest)
+    squares, scale = (_squares if backend_of(x).host else backend_of(x).jit(_squares))(x, mean, rest)
     total, scale = squares / (n - 1), _long(scale)
     _, s, vh = leading_svd(x, mean, rest, k, rng)
     return _Spectrum(mean + rest, vh, (_long(s) * scale) ** 2 / (n - 1), total, scale)
@@ -228,7 +228,7 @@ def _squares(x: Any, mean: Any, rest: Any) -> tuple[Any, Any]:
 def _by_covariance(rows: Rows, k: int) -> _Spectrum:
     """The scale is 1 on a host where the squares are neither too large nor too small without one: it costs a pass."""
     x = rows.x
-    xp, host = namespace(x), backend(x).host
+    xp, host = namespace(x), backend_of(x).host
     scale = None if host else binary_scale(x)
     mean, covariance = _moments(rows, scale)
     total = xp.sum(xp.linalg.diagonal(covariance), axis=-1)
@@ -241,9 +241,9 @@ def _by_covariance(rows: Rows, k: int) -> _Spectrum:
     # CPU the limit must hold until LAPACK is done, which may be after eigh returned
     with single_threaded_blas() if x.shape[1] <= _SMALL else nullcontext():
         values, vectors = leading_eigh(covariance, k=k)
-        home = backend(values)
-        if getattr(home.device_of(values), "platform", None) == "cpu":
-            home.synchronize(values)
+        backend = backend_of(values)
+        if getattr(backend.device_of(values), "platform", None) == "cpu":
+            backend.synchronize(values)
     components = xp.matrix_transpose(xp.flip(vectors, axis=-1))
     variances = xp.flip(values, axis=-1)[: min(x.shape)]
     return _Spectrum(mean, components, variances, total, xp.ones_like(total) if scale is None else scale)
@@ -252,12 +252,12 @@ def _by_covariance(rows: Rows, k: int) -> _Spectrum:
 def _moments(rows: Rows, scale: Any) -> Any:
     """Mean and covariance; of rows in another machine's order of bytes, block by block."""
     x = rows.x
-    if backend(x).native_dtype(x.dtype) == x.dtype:
+    if backend_of(x).native_dtype(x.dtype) == x.dtype:
         return mean_covariance(x, scale)
-    found = fold(moments(), row_blocks(x), runner=threaded)
-    return found.mean, found.covariance
+    result = fold(moments(), row_blocks(x), runner=threaded)
+    return result.mean, result.covariance
 
 
 def _long(x: Any) -> Any:
     """On a host in float64, where the squares of float32 neither overflow nor vanish."""
-    return _cast(x, namespace(x).float64) if backend(x).host else x
+    return _cast(x, namespace(x).float64) if backend_of(x).host else x

@@ -111,17 +111,17 @@ def _reciprocals(s: Any, used: Any, x: Any) -> Any:
     """1/s²; of a value that is 0 within rounding, whose vectors any of the null space may be, NaN if they are used."""
     xp = namespace(s)
     none = s <= rounding(s.dtype, max(x.shape), xp) * xp.max(s)
-    found = xp.where(none, xp.zeros_like(s), 1.0 / xp.where(none, xp.ones_like(s), s * s))
+    result = xp.where(none, xp.zeros_like(s), 1.0 / xp.where(none, xp.ones_like(s), s * s))
     unknown = none if used is True else none & used if used is not False else none & ~none
-    return xp.where(unknown, xp.full_like(found, xp.nan), found)
+    return xp.where(unknown, xp.full_like(result, xp.nan), result)
 
 
 def _over(a: Any, b: Any) -> Any:
     """a/b, and 0 where b is."""
     xp = namespace(b)
     none = b == 0
-    found = a / xp.where(none, xp.ones_like(b), b)
-    return xp.where(none, xp.zeros_like(found), found)
+    result = a / xp.where(none, xp.ones_like(b), b)
+    return xp.where(none, xp.zeros_like(result), result)
 
 
 def _leading_rows(draw: Draw) -> Call:
@@ -132,8 +132,8 @@ def _leading_rows(draw: Draw) -> Call:
 @operation(domain=_leading_rows, jax_derivative="jvp")
 def leading_right(x: Array, /, *, k: int) -> RightSingular:
     """All singular values and the first k right singular vectors: the gradient asks for no more to be apart."""
-    found = right_singular(x)
-    return RightSingular(found.s, found.vh[:k, :])
+    result = right_singular(x)
+    return RightSingular(result.s, result.vh[:k, :])
 
 
 @leading_right.check
@@ -146,8 +146,8 @@ def _(x: Any, /, *, k: int) -> None:
 
 @leading_right.forward
 def _(x: Any, /, *, k: int) -> Any:
-    found = right_singular(x)
-    return RightSingular(found.s, found.vh[:k, :]), found
+    result = right_singular(x)
+    return RightSingular(result.s, result.vh[:k, :]), result
 
 
 @leading_right.vjp
@@ -165,8 +165,8 @@ def _(g: Any, y: Any, x: Any, /, *, k: int, needs: Any, residuals: Any, reached:
 @leading_right.jvp
 def _(tangents: Any, y: Any, x: Any, /, *, k: int) -> Any:
     whole = right_singular(x)
-    found = _pushed(tangents.x, whole, x, places(whole.s) <= k)
-    return RightSingular(found.s, found.vh[:k, :])
+    result = _pushed(tangents.x, whole, x, places(whole.s) <= k)
+    return RightSingular(result.s, result.vh[:k, :])
 
 
 # ------------------------------------------------------------------------------------------------- random projection

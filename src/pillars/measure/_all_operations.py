@@ -14,9 +14,9 @@ _ABOVE = ("cli", "report", "measure")
 
 def rooms() -> dict[str, ModuleType]:
     """Every room that may hold operations, imported. About a tenth of a second the first time."""
-    found = iter_modules([str(Path(__file__).parents[1])])
+    result = iter_modules([str(Path(__file__).parents[1])])
     return {
         room.name: import_module(f"pillars.{room.name}")
-        for room in found
+        for room in result
         if room.ispkg and room.name not in _ABOVE
     }

@@ -173,8 +173,8 @@ def _(
     if needs.label_smoothing:
         dsmoothing = summed(g[..., 0] * terms.smoothing_slope(s, label_smoothing))
     if needs.weight:
-        found = g * terms.weight_slope(s, label_smoothing, y if reduction == "mean" else None)
-        dweight = summed(found, tuple(range(found.ndim - 1))) if found.ndim > 1 else found
+        result = g * terms.weight_slope(s, label_smoothing, y if reduction == "mean" else None)
+        dweight = summed(result, tuple(range(result.ndim - 1))) if result.ndim > 1 else result
     return dlogits, dlabels, dsmoothing, dtemperature, dweight, None
 
 

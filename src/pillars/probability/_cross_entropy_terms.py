@@ -86,20 +86,20 @@ def losses(s: Samples, smoothing: Any) -> Any:
     xp = namespace(s.z)
     if not of_classes(s.labels):
         q = _weighted_targets(s, smoothing)
-        found = summed(q * _zero_times_infinity(xp, q, _surprise(s)), -1)
+        result = summed(q * _zero_times_infinity(xp, q, _surprise(s)), -1)
     elif s.weight is None:
         own = _own(xp, s)
         # the usual, and a pass less
         plain = isinstance(smoothing, float) and smoothing == 0.0
-        found = s.log_sum - own
+        result = s.log_sum - own
         if not plain:
-            found = s.log_sum - (1 - smoothing) * own - smoothing * _even(xp, s.z, smoothing)
+            result = s.log_sum - (1 - smoothing) * own - smoothing * _even(xp, s.z, smoothing)
     else:
         share = _own_rows(s)
         own = share * _zero_times_infinity(xp, share, _label_surprise(s))
         even = _even_surprise(s)
-        found = (1 - smoothing) * own + smoothing * _spread(xp, smoothing, even)
-    return only(found, s.counts, 0.0)
+        result = (1 - smoothing) * own + smoothing * _spread(xp, smoothing, even)
+    return only(result, s.counts, 0.0)
 
 
 def whole(s: Samples, reduction: str) -> Any:
@@ -146,8 +146,8 @@ def _own_rows(s: Samples) -> Any:
     xp = namespace(s.z)
     _, _, known = _known(xp, s.labels, s.z)
     places = xp.reshape(xp.where(known, s.labels, xp.zeros_like(s.labels)), (-1,))
-    found = xp.reshape(xp.take(s.weight, places, axis=0), tuple(s.labels.shape))
-    return xp.where(known, found, xp.full_like(found, xp.nan))
+    result = xp.reshape(xp.take(s.weight, places, axis=0), tuple(s.labels.shape))
+    return xp.where(known, result, xp.full_like(result, xp.nan))
 
 
 def _even_surprise(s: Samples) -> Any:
@@ -173,16 +173,16 @@ def slope(s: Samples, smoothing: Any) -> Any:
     k = s.z.shape[-1]
     if not of_classes(s.labels):
         q = _weighted_targets(s, smoothing)
-        found = p * summed(q, -1, keepdims=True) - q
+        result = p * summed(q, -1, keepdims=True) - q
     else:
         own = _mine(s)
         if s.weight is None:
-            found = p - (1 - smoothing) * own - smoothing / k
+            result = p - (1 - smoothing) * own - smoothing / k
         else:
             share = _own_rows(s)[..., None]
-            found = (1 - smoothing) * share * (p - own)
-            found = found + smoothing * (p * (summed(s.weight, -1) / k) - s.weight / k)
-    return balanced(found, p, -1)
+            result = (1 - smoothing) * share * (p - own)
+            result = result + smoothing * (p * (summed(s.weight, -1) / k) - s.weight / k)
+    return balanced(result, p, -1)
 
 
 def smoothing_slope(s: Samples, smoothing: Any) -> Any:
@@ -202,21 +202,21 @@ def smoothing_slope(s: Samples, smoothing: Any) -> Any:
 def label_slope(s: Samples, smoothing: Any) -> Any:
     """(..., k): the derivative of each sample's loss in its label, of probabilities."""
     q = _weighted_targets(s, smoothing)
-    found = (1 - smoothing) * _zero_times_infinity(namespace(s.z), q, _surprise(s))
-    return found if s.weight is None else found * s.weight
+    result = (1 - smoothing) * _zero_times_infinity(namespace(s.z), q, _surprise(s))
+    return result if s.weight is None else result * s.weight
 
 
 def weight_slope(s: Samples, smoothing: Any, mean: Any) -> Any:
     """(..., k): the derivative of each loss in the weights; of a mean, less its share in what that divides by."""
     xp = namespace(s.z)
     # a class that cannot be and has no weight is left out
-    found = _zero_times_infinity(xp, s.weight, _surprise(s))
+    result = _zero_times_infinity(xp, s.weight, _surprise(s))
     if not of_classes(s.labels):
-        return _targets(s, smoothing) * _zero_times_infinity(xp, _targets(s, smoothing), found)
+        return _targets(s, smoothing) * _zero_times_infinity(xp, _targets(s, smoothing), result)
     own = _mine(s)
-    each = (1 - smoothing) * xp.where(own == 0, own, found)
+    each = (1 - smoothing) * xp.where(own == 0, own, result)
     each = each + smoothing / s.z.shape[-1] * _zero_times_infinity(
-        xp, xp.zeros_like(found) + smoothing, found
+        xp, xp.zeros_like(result) + smoothing, result
     )
     return each if mean is None else each - mean * own
 

@@ -75,8 +75,8 @@ def _table(rows: Sequence[AuditRow], methods: Sequence[str]) -> Table:
     for method in methods:
         table.add_column(method.replace("_", " "), justify="right", no_wrap=True)
     previous = ""
-    for (operation, backend), found in grid_of(rows).items():
-        cells = [_cell(found.get(method)) for method in methods]
+    for (operation, backend), result in grid_of(rows).items():
+        cells = [_cell(result.get(method)) for method in methods]
         table.add_row(Text(operation if operation != previous else "", style="bold"), backend, *cells)
         previous = operation
     return table

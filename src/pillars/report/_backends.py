@@ -75,11 +75,11 @@ def print_capabilities(console: Console, table: CapabilityTable) -> None:
 
 def _groups(cells: _Cells, backend: str) -> list[_Group]:
     features = dict.fromkeys(
-        feature for found in cells.values() for home, feature in found if home == backend
+        feature for result in cells.values() for name, feature in result if name == backend
     )
     together: dict[tuple[str, ...], list[str]] = {}
     for feature in features:
-        together.setdefault(tuple(found[backend, feature].level for found in cells.values()), []).append(
+        together.setdefault(tuple(result[backend, feature].level for result in cells.values()), []).append(
             feature
         )
     return [_Group(backend, tuple(named), len(set(levels)) == 1) for levels, named in together.items()]
@@ -108,14 +108,14 @@ def _capability_table(cells: _Cells, groups: list[_Group]) -> Table:
             no_wrap=True,
         )
         previous = group.backend
-    for operation, found in cells.items():
-        levels = [found[group.backend, group.features[0]].level for group in groups]
+    for operation, result in cells.items():
+        levels = [result[group.backend, group.features[0]].level for group in groups]
         table.add_row(operation, *[Text(level, style=_STYLES.get(level, "")) for level in levels])
     return table
 
 
 def _in_words(cells: _Cells, group: _Group) -> str:
-    said = [found[group.backend, feature] for found in cells.values() for feature in group.features]
+    said = [result[group.backend, feature] for result in cells.values() for feature in group.features]
     reasons = {cell.reason for cell in said}
     why = f" ({reasons.pop()})" if len(reasons) == 1 else ""
     return f"{' and '.join(group.features)} {said[0].level}{why}"
@@ -125,13 +125,13 @@ def _put_reasons(console: Console, cells: _Cells, groups: list[_Group]) -> None:
     """Why not, for each "no" that `_in_words` has not explained."""
     places: dict[str, dict[str, list[str]]] = {}
     for group in groups:
-        for operation, found in cells.items() if not group.alike else ():
-            for cell in (found[group.backend, feature] for feature in group.features):
+        for operation, result in cells.items() if not group.alike else ():
+            for cell in (result[group.backend, feature] for feature in group.features):
                 if cell.level == "no":
                     places.setdefault(cell.reason, {}).setdefault(
                         f"{cell.feature} of {operation}", []
                     ).append(cell.backend)
     for reason, where in places.items():
-        listed = [f"{what} ({', '.join(homes)})" for what, homes in where.items()]
+        listed = [f"{what} ({', '.join(names)})" for what, names in where.items()]
         shown = ", ".join(listed[:3]) + (f" and {len(listed) - 3} more" if len(listed) > 3 else "")
         put(console, Text.assemble(("no: ", "yellow"), f"{shown}: {reason}"))

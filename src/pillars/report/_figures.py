@@ -115,14 +115,14 @@ def _mark(axes: Any, rows: Sequence[OperationRow], numbers: Mapping[str, int]) -
             points.setdefault(row.operation, []).append(
                 (row.flops / row.bytes, row.flops / row.steady.median)
             )
-    floor = min((rate for found in points.values() for _, rate in found), default=1.0)
+    floor = min((rate for result in points.values() for _, rate in result), default=1.0)
     taken: list[float] = []  # the last number's place on each line
-    for name, found in sorted(points.items(), key=lambda item: item[1][0][0]):
-        place = found[0][0]
+    for name, result in sorted(points.items(), key=lambda item: item[1][0][0]):
+        place = result[0][0]
         line = next((i for i, last in enumerate(taken) if place > _APART * last), len(taken))
         taken[line : line + 1] = [place]
         below = floor / _LINE ** (line + 2)
-        reach = [below * 1.35, max(rate for _, rate in found)]
+        reach = [below * 1.35, max(rate for _, rate in result)]
         axes.plot([place, place], reach, color=_INK, alpha=0.25, linewidth=0.6)
         axes.annotate(str(numbers[name]), (place, below), ha="center", va="center", fontsize=8)
 

@@ -45,15 +45,15 @@ def gradient_table(rows: Sequence[GradientRow], names: Sequence[str], level: int
     for row in rows:
         grid.setdefault((row.size, row.operation), {})[row.backend] = row
     last = ""
-    for (new, operation), found in grid.items():
+    for (new, operation), result in grid.items():
         if last != new:
             table.add_row(Text(new, style="dim italic"))
         last = new
         cells: list[Text | str] = [operation]
         if level < 2:
-            cells.append(next(iter(found.values())).shape)
+            cells.append(next(iter(result.values())).shape)
         for name in names:
-            cells += _cells(found[name], level) if name in found else [""] * _columns(level)
+            cells += _cells(result[name], level) if name in result else [""] * _columns(level)
         table.add_row(*cells)
     return table
 

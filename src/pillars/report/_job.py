@@ -102,7 +102,7 @@ def reduction_line(job: Job) -> str:
 
 def job_note(job: Job, *, long: bool) -> str:
     """Where the rate comes from, which features are constant, and whether the runs agree; long: the components."""
-    found = reduction_line(job) if long else ""
+    result = reduction_line(job) if long else ""
     parts = [f"Learning rate {job.learning_rate:.3g} = 1/L, L = λmax(ZᵀZ/n)/2 = {job.smoothness:.3g}"]
     if job.constant:
         few = ", ".join(job.constant[:4]) + (", ..." if len(job.constant) > 4 else "")
@@ -115,7 +115,7 @@ def job_note(job: Job, *, long: bool) -> str:
         parts.append(f"up to {different} held-out predictions of a run differ from float64's")
     else:
         parts.append("all runs agree with float64 on every held-out row")
-    return " ".join(filter(None, [found, "; ".join(parts)]))
+    return " ".join(filter(None, [result, "; ".join(parts)]))
 
 
 def _share(found: Proportion) -> str:

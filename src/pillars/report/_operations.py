@@ -49,18 +49,18 @@ def operation_table(rows: Sequence[OperationRow], names: Sequence[str], level: i
     if len(names) > 1 and level < 4:
         table.add_column("\nfaster", no_wrap=True)
     size = ""
-    for (new, operation), found in by_operation(rows).items():
+    for (new, operation), result in by_operation(rows).items():
         if size != new:
             table.add_row(Text(new, style="dim italic"))
         size = new
-        best, ratio = faster({name: row.steady for name, row in found.items()})
+        best, ratio = faster({name: row.steady for name, row in result.items()})
         cells: list[Text | str] = [operation]
         if level < 2:
-            cells.append(next(iter(found.values())).shape)
+            cells.append(next(iter(result.values())).shape)
         for name in names:
-            cells += _cells(found.get(name), name == best, name in copied, name in beside, level)
+            cells += _cells(result.get(name), name == best, name in copied, name in beside, level)
         if len(names) > 1 and level < 4:
-            alone = sum(row.steady is not None for row in found.values()) < 2
+            alone = sum(row.steady is not None for row in result.values()) < 2
             even = Text("" if alone else "even", style="dim")
             cells.append(Text(f"{best} {times(ratio)}", style="green") if best else even)
         table.add_row(*cells)

@@ -100,10 +100,10 @@ def crossover_lines(bench: Bench) -> list[Text]:
     return [
         Text(
             f"Where the faster one changes, {after} is faster than {before} from this many bytes on: "
-            + ", ".join(words for _, words in sorted(found))
+            + ", ".join(words for _, words in sorted(result))
             + "."
         )
-        for (before, after), found in pairs.items()
+        for (before, after), result in pairs.items()
     ]
 
 
@@ -133,9 +133,9 @@ def peer_lines(bench: Bench) -> list[Text]:
     for name in dict.fromkeys(row.backend for row in bench.operations):
         ratios = []
         for row in bench.operations:
-            found = best_peer(row) if row.backend == name and row.size == "large" else None
-            if found is not None:
-                ratios.append((found[1], f"{row.operation} against {_library(found[0].name)}"))
+            result = best_peer(row) if row.backend == name and row.size == "large" else None
+            if result is not None:
+                ratios.append((result[1], f"{row.operation} against {_library(result[0].name)}"))
         if ratios:
             (low, worst), (high, best) = min(ratios), max(ratios)
             ahead, behind = sum(ratio > 1.05 for ratio, _ in ratios), sum(ratio < 0.95 for ratio, _ in ratios)

@@ -50,9 +50,9 @@ def _inner(equation: Any) -> Any:
     if equation.primitive.name not in _CALLS:
         return None
     for key in ("jaxpr", "call_jaxpr", "fun_jaxpr"):
-        found = equation.params.get(key)
-        if found is not None:
-            return found if isinstance(found, ClosedJaxpr) else ClosedJaxpr(found, ())
+        result = equation.params.get(key)
+        if result is not None:
+            return result if isinstance(result, ClosedJaxpr) else ClosedJaxpr(result, ())
     return None
 
 
@@ -72,8 +72,8 @@ def _run(closed: Any, args: list[Any], note: Callable[..., None], caller: str | 
         else:
             bound = equation.primitive.get_bind_params(equation.params)
             functions, options = bound if isinstance(bound, tuple) else ((), bound)  # JAX before 0.10: a pair
-            found = equation.primitive.bind(*functions, *operands, **options)
-            results = list(found) if equation.primitive.multiple_results else [found]
+            result = equation.primitive.bind(*functions, *operands, **options)
+            results = list(result) if equation.primitive.multiple_results else [result]
             line = functools.partial(_told_line, equation, caller)
             note(equation.primitive.name, [*map(_array, operands)], results, equation.params, None, line)
         known.update(zip(equation.outvars, results, strict=True))

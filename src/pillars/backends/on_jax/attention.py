@@ -128,11 +128,11 @@ def _backward(
     p = jnp.where(hidden, 0, jnp.exp(s - log_sum))
     ds = jnp.where(hidden, 0, p * (g @ v.T - mean))
     dq = ds @ k
-    found = dq * scale, ds.T @ (q * scale), p.T @ g, jnp.sum(q * dq)
+    result = dq * scale, ds.T @ (q * scale), p.T @ g, jnp.sum(q * dq)
     if not mask_gradient:
-        return found
+        return result
     repeated = tuple(axis for axis in (0, 1) if mask.shape[axis] == 1)
-    return *found, jnp.sum(ds, axis=repeated, keepdims=True)
+    return *result, jnp.sum(ds, axis=repeated, keepdims=True)
 
 
 # ----------------------------------------------------------------------------------------------------- what goes around
@@ -229,8 +229,8 @@ def _run(
 
     if q.size // q.shape[-1] * k.shape[-2] <= _FEW:
         return way(True)(thin)
-    found: tuple[Any, ...] = lax.platform_dependent(thin, cpu=way(False), default=way(True))
-    return found
+    result: tuple[Any, ...] = lax.platform_dependent(thin, cpu=way(False), default=way(True))
+    return result
 
 
 def _levels(
@@ -245,8 +245,8 @@ def _levels(
     depth = len(spans["q"])
     if depth == 0:
         # mapped over, a choice would be all four of its ways
-        found: tuple[Any, ...] = block(**inputs) if batched else _up_to_the_last(block, inputs, like)
-        return found
+        result: tuple[Any, ...] = block(**inputs) if batched else _up_to_the_last(block, inputs, like)
+        return result
     if depth == 1:
         inputs = _ready(**inputs)
         spans = {"q_marks": spans["q"], "k_marks": spans["k"], **spans}
@@ -265,10 +265,10 @@ def _levels(
         return tuple(y if stack else jnp.sum(y, axis=0) for y, stack in zip(made, stacks, strict=True))
 
     def step(sums: tuple[Any, ...], rows: dict[str, Any]) -> tuple[Any, Any]:
-        found = inner(rows)
-        pairs = zip(sums, found, stacks, strict=True)
+        result = inner(rows)
+        pairs = zip(sums, result, stacks, strict=True)
         carried = tuple(None if stack else total + y for total, y, stack in pairs)
-        return carried, tuple(y if stack else None for y, stack in zip(found, stacks, strict=True))
+        return carried, tuple(y if stack else None for y, stack in zip(result, stacks, strict=True))
 
     dtype = inputs["q"].dtype
     zeros = tuple(
@@ -285,8 +285,8 @@ def _up_to_the_last(
     """`block` of the keys up to the last that one of its queries sees: of a quarter of them, two, three, or all."""
     length = inputs["k"].shape[0]
     if "limits" not in inputs or length < _PARTED:
-        found: tuple[Any, ...] = block(**inputs)
-        return found
+        result: tuple[Any, ...] = block(**inputs)
+        return result
     axes = {"k": 0, "v": 0, "k_marks": 1, "mask": 1}
     along = {name: axis for name, axis in axes.items() if name in inputs and inputs[name].shape[axis] > 1}
     parts = [-(-length * part // 4) for part in (1, 2, 3, 4)]
@@ -297,8 +297,8 @@ def _up_to_the_last(
             name: [(0, 0)] * axis + [(0, length - keys)] + [(0, 0)] * (1 - axis)
             for name, axis in along.items()
         }
-        found = zip(like, block(**inputs | cut), strict=True)
-        return tuple(jnp.pad(y, pads[name]) if name in pads else y for name, y in found)
+        result = zip(like, block(**inputs | cut), strict=True)
+        return tuple(jnp.pad(y, pads[name]) if name in pads else y for name, y in result)
 
     last = jnp.max(inputs["limits"])
     part = sum((last >= keys).astype(jnp.int32) for keys in parts[:-1])

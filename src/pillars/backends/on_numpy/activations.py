@@ -106,11 +106,11 @@ def _selected(g: Any, x: Any, work: Callable[[Any, Any, Any, Any], None]) -> Any
         made[...] = g
         g = made
     bits = f"i{x.dtype.itemsize}"
-    cotangents, found = g.ravel(order="K").view(bits), made.ravel(order="K").view(bits)
+    cotangents, result = g.ravel(order="K").view(bits), made.ravel(order="K").view(bits)
     values = x.ravel(order="K")
 
     def block(part: slice, scratch: Any) -> None:
-        work(cotangents[part], found[part], values[part], scratch.reshape(-1))
+        work(cotangents[part], result[part], values[part], scratch.reshape(-1))
 
     by_blocks(values.size, 1, block, scratch=bits)
     return made

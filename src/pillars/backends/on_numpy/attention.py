@@ -85,9 +85,11 @@ class Problem(NamedTuple):
         before = _before(*lengths, rows.start + self.offset - keys.start)
         return before if seen is None else seen & before
 
-    def guarded_scores(self, place: tuple[int, ...], home: tuple[int, ...], rows: slice, keys: slice) -> Any:
+    def guarded_scores(
+        self, place: tuple[int, ...], backend: tuple[int, ...], rows: slice, keys: slice
+    ) -> Any:
         """A tile of scores as the specification has them: −inf where hidden, NaN where what is seen is no number."""
-        q, k, v = self.q[place][rows], self.k[home][keys], self.v[home][keys]
+        q, k, v = self.q[place][rows], self.k[backend][keys], self.v[backend][keys]
         s = (finite(q) * q.dtype.type(self.scale)) @ finite(k).T
         s += (0 * q).sum(axis=-1)[:, None]
         s += (0 * k).sum(axis=-1) + (0 * v).sum(axis=-1)
@@ -112,9 +114,9 @@ def _before(queries: int, keys: int, shift: int) -> Any:
 @functools.cache
 def _exponential() -> tuple[Any, float]:
     """The faster of exp x and, of x/log 2, exp2, which is so only where NumPy has vector instructions for it."""
-    found = introspect.opt_func_info(func_name="^exp2$", signature="float32")
+    result = introspect.opt_func_info(func_name="^exp2$", signature="float32")
     fast = all(
-        "baseline" not in one["current"] for one in found.get("exp2", {"": {"current": "baseline"}}).values()
+        "baseline" not in one["current"] for one in result.get("exp2", {"": {"current": "baseline"}}).values()
     )
     return (np.exp2, 1 / math.log(2)) if fast else (np.exp, 1.0)
 
@@ -173,22 +175,22 @@ def attention_forward(
 
     def worker(items: Iterator[Any]) -> None:
         buffer = np.empty(p.tile * min(p.tile, p.k.shape[-2]), p.q.dtype)
-        for place, home, rows in items:
+        for place, backend, rows in items:
             out, sums = y[place][rows], log_sum[place][rows]
-            if not (trusted[home] and _plain(p, place, home, rows, buffer, out, sums)):
-                _guarded(p, place, home, rows, out, sums)
+            if not (trusted[backend] and _plain(p, place, backend, rows, buffer, out, sums)):
+                _guarded(p, place, backend, rows, out, sums)
 
     # the last queries see most: theirs is the longest work where keys are hidden
-    items = [(place, home, rows) for rows in reversed(p.rows()) for place, home in p.heads()]
+    items = [(place, backend, rows) for rows in reversed(p.rows()) for place, backend in p.heads()]
     run_queue(items, worker, log_sum.size * p.k.shape[-2] * (p.q.shape[-1] + p.v.shape[-1]))
     return y, log_sum
 
 
-def _plain(p: Problem, place: Any, home: Any, rows: slice, buffer: Any, out: Any, log_sum: Any) -> bool:
+def _plain(p: Problem, place: Any, backend: Any, rows: slice, buffer: Any, out: Any, log_sum: Any) -> bool:
     """Exponentials as they are; whether that was good enough."""
     exponential, unit = (np.exp, 1.0) if p.additive else _exponential()
     q = p.q[place][rows] * p.q.dtype.type(p.scale * unit)
-    k, v = p.k[home], p.v[home]
+    k, v = p.k[backend], p.v[backend]
     sums, product = np.zeros(len(q), q.dtype), np.empty_like(out)
     out[...] = 0
     ones = np.ones(p.tile, q.dtype)
@@ -215,19 +217,19 @@ def _plain(p: Problem, place: Any, home: Any, rows: slice, buffer: Any, out: Any
     return True
 
 
-def _guarded(p: Problem, place: Any, home: Any, rows: slice, out: Any, log_sum: Any) -> None:
+def _guarded(p: Problem, place: Any, backend: Any, rows: slice, out: Any, log_sum: Any) -> None:
     """The maximum subtracted, what was summed before scaled down whenever it grows."""
     sums, largest = np.zeros(len(out), out.dtype), np.full(len(out), -np.inf, out.dtype)
     out[...] = 0
     for keys in p.keys(place, rows):
-        s = p.guarded_scores(place, home, rows, keys)
+        s = p.guarded_scores(place, backend, rows, keys)
         grown = np.maximum(largest, s.max(axis=-1))
         shift = np.where(grown == -np.inf, 0, grown)
         e = np.exp(np.subtract(s, shift[:, None], out=s), out=s)
         shrink = np.exp(largest - shift)
         sums = sums * shrink + e.sum(axis=-1)
         out *= shrink[:, None]
-        out += e @ finite(p.v[home][keys])
+        out += e @ finite(p.v[backend][keys])
         largest = grown
     sums = np.where(sums == 0, 1, sums)
     out /= sums[:, None]

@@ -51,26 +51,26 @@ def attention_backward(
     g = for_blas(g.astype(p.q.dtype, copy=False))
     incoming = _Incoming(g, log_sum, (g * y).sum(axis=-1))
     dk, dv = np.zeros(p.k.shape, p.q.dtype), np.zeros(p.v.shape, p.q.dtype)
-    served: dict[Any, list[Any]] = {home: [] for home in np.ndindex(p.k.shape[:-2])}
-    for place, home in p.heads():
-        served[home].append(place)
+    served: dict[Any, list[Any]] = {backend: [] for backend in np.ndindex(p.k.shape[:-2])}
+    for place, backend in p.heads():
+        served[backend].append(place)
     parts = _parts(p, len(served))
     slopes = np.zeros((len(parts), *p.q.shape), p.q.dtype)
 
     def worker(items: Iterator[Any]) -> None:
         buffers = np.empty((2, p.tile * p.tile), p.q.dtype)
-        for home, number in items:
+        for backend, number in items:
             for careful in (False, True):
-                pieces = [dk[home][parts[number]], dv[home][parts[number]]]
-                pieces += [slopes[number][place] for place in served[home]]
+                pieces = [dk[backend][parts[number]], dv[backend][parts[number]]]
+                pieces += [slopes[number][place] for place in served[backend]]
                 for piece in pieces:
                     piece[...] = 0
-                for place in served[home]:
+                for place in served[backend]:
                     _one_head(
                         p,
                         incoming,
                         place,
-                        home,
+                        backend,
                         parts[number],
                         pieces[:2],
                         slopes[number][place],
@@ -80,7 +80,7 @@ def attention_backward(
                 if all(np.isfinite(piece).all() for piece in pieces):
                     break
 
-    items = [(home, number) for number in range(len(parts)) for home in served]
+    items = [(backend, number) for number in range(len(parts)) for backend in served]
     run_queue(items, worker, 2 * log_sum.size * p.k.shape[-2] * (p.q.shape[-1] + p.v.shape[-1]))
     slope = slopes[0]
     for other in slopes[1:]:
@@ -102,7 +102,7 @@ def _one_head(
     p: Problem,
     incoming: _Incoming,
     place: Any,
-    home: Any,
+    backend: Any,
     part: slice,
     cotangents: list[Any],
     slope: Any,
@@ -112,15 +112,15 @@ def _one_head(
     """Add what the queries of one head give to `part` of the keys, and they to it."""
     dk, dv = cotangents
     for rows in p.rows():
-        q, g, k = p.q[place][rows], incoming.g[place][rows], p.k[home]
+        q, g, k = p.q[place][rows], incoming.g[place][rows], p.k[backend]
         if careful:
             q, g, k = finite(q), finite(g), finite(k)
         q = q * q.dtype.type(p.scale)
         for keys in p.keys(place, rows, part):
             if careful:
-                weights, slopes = _careful_tile(p, incoming, place, home, rows, keys)
+                weights, slopes = _careful_tile(p, incoming, place, backend, rows, keys)
             else:
-                weights, slopes = _tile(p, incoming, q, place, home, rows, keys, buffers)
+                weights, slopes = _tile(p, incoming, q, place, backend, rows, keys, buffers)
             here = slice(keys.start - part.start, keys.stop - part.start)
             dv[here] += weights.T @ g
             dk[here] += slopes.T @ q
@@ -128,12 +128,12 @@ def _one_head(
 
 
 def _tile(
-    p: Problem, incoming: _Incoming, q: Any, place: Any, home: Any, rows: slice, keys: slice, buffers: Any
+    p: Problem, incoming: _Incoming, q: Any, place: Any, backend: Any, rows: slice, keys: slice, buffers: Any
 ) -> tuple[Any, Any]:
     """A tile's weights, and the cotangents of its scores."""
     shape = len(q), keys.stop - keys.start
     e, d = (buffer[: shape[0] * shape[1]].reshape(shape) for buffer in buffers)
-    np.matmul(q, p.k[home][keys].T, out=e)
+    np.matmul(q, p.k[backend][keys].T, out=e)
     if p.additive:
         e += p.mask[place][rows, keys]
     e -= incoming.log_sum[place][rows, None]
@@ -141,47 +141,47 @@ def _tile(
     seen = p.seen(place, rows, keys)
     if seen is not None:
         e *= seen
-    np.matmul(incoming.g[place][rows], p.v[home][keys].T, out=d)
+    np.matmul(incoming.g[place][rows], p.v[backend][keys].T, out=d)
     d -= incoming.mean[place][rows, None]
     d *= e
     return e, d
 
 
 def _careful_tile(
-    p: Problem, incoming: _Incoming, place: Any, home: Any, rows: slice, keys: slice
+    p: Problem, incoming: _Incoming, place: Any, backend: Any, rows: slice, keys: slice
 ) -> tuple[Any, Any]:
     """The same, where something is hidden that is no number, or seen."""
-    s = p.guarded_scores(place, home, rows, keys)
+    s = p.guarded_scores(place, backend, rows, keys)
     hidden, g = s == -np.inf, incoming.g[place][rows]
     s += ((0 * g).sum(axis=-1) - incoming.log_sum[place][rows])[:, None]
     e = np.where(hidden, 0, np.exp(s, out=s))
-    d = finite(g) @ finite(p.v[home][keys]).T - incoming.mean[place][rows, None]
+    d = finite(g) @ finite(p.v[backend][keys]).T - incoming.mean[place][rows, None]
     return e, np.where(hidden, 0, e * d)
 
 
 def _of_mask(p: Problem, incoming: _Incoming, shape: tuple[int, ...]) -> Any:
     """The cotangent of an additive mask: sums over what it was broadcast along, in one array of its own shape."""
     full = (1,) * (p.q.ndim - len(shape)) + shape
-    found = np.zeros(full, p.q.dtype)
+    result = np.zeros(full, p.q.dtype)
     # −inf of queries or keys would pass for a hidden key here, where it meets no other sum
     whole = [np.isfinite(np.add.reduce(x, axis=(-2, -1))) for x in (p.q, p.k)]
 
     def worker(items: Iterator[slice]) -> None:
         buffers = np.empty((2, p.tile * p.tile), p.q.dtype)
         for part in items:
-            for place, home in p.heads():
+            for place, backend in p.heads():
                 own = tuple(0 if n == 1 else at for n, at in zip(full[:-2], place, strict=True))
                 for rows in p.rows():
                     q = p.q[place][rows] * p.q.dtype.type(p.scale)
                     for keys in p.keys(place, rows, part):
-                        slopes = _tile(p, incoming, q, place, home, rows, keys, buffers)[1]
-                        if not (whole[0][place] and whole[1][home] and np.isfinite(slopes).all()):
-                            slopes = _careful_tile(p, incoming, place, home, rows, keys)[1]
+                        slopes = _tile(p, incoming, q, place, backend, rows, keys, buffers)[1]
+                        if not (whole[0][place] and whole[1][backend] and np.isfinite(slopes).all()):
+                            slopes = _careful_tile(p, incoming, place, backend, rows, keys)[1]
                         if full[-2] == 1:
                             slopes = slopes.sum(axis=0, keepdims=True)
                         if full[-1] == 1:
                             slopes = slopes.sum(axis=1, keepdims=True)
-                        found[own][
+                        result[own][
                             rows if full[-2] > 1 else slice(0, 1), keys if full[-1] > 1 else slice(0, 1)
                         ] += slopes
 
@@ -191,4 +191,4 @@ def _of_mask(p: Problem, incoming: _Incoming, shape: tuple[int, ...]) -> Any:
         [slice(0, lk)] if full[-1] == 1 else [slice(at, min(at + p.tile, lk)) for at in range(0, lk, p.tile)]
     )
     run_queue(items, worker, incoming.log_sum.size * lk * (p.q.shape[-1] + p.v.shape[-1]))
-    return found.reshape(shape)
+    return result.reshape(shape)

@@ -61,9 +61,9 @@ def _sums(x: Any, shift: Any) -> tuple[Any, Any]:
         return total, squares
 
     with single_threaded_blas():
-        found = pool_map(run, range(len(bounds) - 1))
-    total, squares = found[0]
-    for more, others in found[1:]:
+        result = pool_map(run, range(len(bounds) - 1))
+    total, squares = result[0]
+    for more, others in result[1:]:
         total += more
         squares += others
     squares[half:, :half] = squares[:half, half:].T

@@ -266,17 +266,17 @@ def logsumexp(x: Any, /, *, axis: Any, keepdims: bool, b: Any, return_sign: bool
     def work(rows: slice, scratch: Any) -> None:
         # no logarithm near 0 is made of a sum near 1
         sums, maxima = _exponentials(given[rows], 1.0, scratch, ones, largest, _MOSTLY_ONE)
-        found = np.log(sums, out=y[rows])
+        result = np.log(sums, out=y[rows])
         if maxima is None:
             return
         sure = (sums[:, 0] < _MOSTLY_ONE).nonzero()[0]
         if sure.size:
             others = scratch[sure]
             np.subtract(others, np.floor(others), others)
-            found[sure] = np.log1p(row_dots(others, ones))
-        np.add(found, maxima, out=found)
+            result[sure] = np.log1p(row_dots(others, ones))
+        np.add(result, maxima, out=result)
         # m − m of an infinite one
-        np.copyto(found, maxima, where=np.isinf(maxima))
+        np.copyto(result, maxima, where=np.isinf(maxima))
 
     by_blocks(given.shape[0], length, work, scratch=x.dtype)
     return y.reshape((*x.shape[:-1], *([1] if keepdims else [])))
@@ -318,15 +318,15 @@ def cross_entropy(
             np.subtract(own, maxima[:, 0], own)
         if temperature != 1.0:
             np.divide(own, temperature, own)
-        found = np.subtract(np.log(sums[:, 0]), own, out=losses[rows])
-        sure = (found < SURE).nonzero()[0]
+        result = np.subtract(np.log(sums[:, 0]), own, out=losses[rows])
+        sure = (result < SURE).nonzero()[0]
         if sure.size:
             mine = scratch[places]
             scratch[places] = 0.0
             # no rows are copied where most of them are needed
             few = 2 * sure.size < len(sums)
             rest = row_dots(scratch[sure], ones) if few else row_dots(scratch, ones)[sure]
-            found[sure] = np.log1p(rest[:, 0] / mine[sure])
+            result[sure] = np.log1p(rest[:, 0] / mine[sure])
 
     by_blocks(classes.size, length, work, scratch=logits.dtype)
     return _reduced(losses.reshape(labels.shape), reduction)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pillars.calculus.autodiff import _operations, functions  # noqa: F401 - they enter the rules, and the array type
 from pillars.calculus.autodiff._aliasing import lending
 from pillars.calculus.autodiff._arguments import (
-    home_of,
+    backend_of_arguments,
     numbers_of,
     outside,
     places_of,
@@ -32,11 +32,11 @@ __all__ = [
     "Trace",
     "TracedArray",
     "along",
+    "backend_of_arguments",
     "backward",
     "call",
     "grad",
     "hessian",
-    "home_of",
     "hvp",
     "jacobian",
     "layer_of",

@@ -52,8 +52,8 @@ _SAMPLES = 32
 
 
 def _sampled(x: Any) -> bytes:
-    found: bytes = x.flat[:: x.size // _SAMPLES + 1].tobytes()
-    return found
+    result: bytes = x.flat[:: x.size // _SAMPLES + 1].tobytes()
+    return result
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from pillars._errors import BackendError, DTypeError, ShapeError, shown
 from pillars.backends import (
-    backend,
+    backend as backend_of,
     backend_of_type,
     chosen,
     common_dtype,
@@ -24,9 +24,9 @@ from pillars.calculus.autodiff._tape import Node, Trace
 from pillars.calculus.autodiff._traced_array import TracedArray, escaped, strip
 
 __all__ = [
+    "backend_of_arguments",
     "cotangents_of",
     "gradient_of",
-    "home_of",
     "numbers_of",
     "outside",
     "parameter",
@@ -49,14 +49,14 @@ def numbers_of(name: str, argnums: Any) -> int | tuple[int, ...]:
     """`argnums` as an integer, or as a tuple of them."""
     several = isinstance(argnums, (list, tuple))
     try:
-        found = tuple(map(operator.index, argnums if several else (argnums,)))
+        result = tuple(map(operator.index, argnums if several else (argnums,)))
     except TypeError:
         raise DTypeError(
             f"{name}: argnums is {shown(argnums)}, expected an integer or a tuple of them."
         ) from None
-    if not found:
+    if not result:
         raise ShapeError(f"{name}: argnums is empty, expected at least one argument to differentiate.")
-    return found if several else found[0]
+    return result if several else result[0]
 
 
 def places_of(name: str, argnums: int | tuple[int, ...], length: int) -> list[int]:
@@ -76,44 +76,46 @@ def places_of(name: str, argnums: int | tuple[int, ...], length: int) -> list[in
     return places
 
 
-def home_of(name: str, tree: Any) -> Any:
+def backend_of_arguments(name: str, tree: Any) -> Any:
     """The backend of the arrays among the arguments, else the chosen one; JAX takes NumPy arrays in."""
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for leaf in tree_leaves(tree):
         owner = leaf._trace.space.root if type(leaf) is TracedArray else backend_of_type(type(leaf))
         if owner is not None:
-            found[owner.name] = owner
-    if not found:
-        return backend()
-    if len(found) == 1:
-        return next(iter(found.values()))
-    if set(found) == {"numpy", "jax"}:
-        return found["jax"]
+            result[owner.name] = owner
+    if not result:
+        return backend_of()
+    if len(result) == 1:
+        return next(iter(result.values()))
+    if set(result) == {"numpy", "jax"}:
+        return result["jax"]
     raise BackendError(
-        f"{name}: got arrays of {' and '.join(found)} among the arguments, expected one library. "
+        f"{name}: got arrays of {' and '.join(result)} among the arguments, expected one library. "
         "Convert one of them with pillars.move."
     )
 
 
-def parameter_leaves(name: str, home: Any, place: int, argument: Any, beside: Any) -> tuple[list[Any], Any]:
+def parameter_leaves(
+    name: str, backend: Any, place: int, argument: Any, beside: Any
+) -> tuple[list[Any], Any]:
     """A differentiated argument's leaves as floating arrays of its backend."""
     leaves, treedef = tree_flatten(argument)
     made = list(leaves)
     for i, leaf in enumerate(leaves):
         kind = type(leaf)
         owner = None if kind is TracedArray else backend_of_type(kind)
-        if owner is not None and owner.name != home.name and not home.in_trace():
+        if owner is not None and owner.name != backend.name and not backend.in_trace():
             raise BackendError(
                 f"{name}: argument {place}{tree_paths(argument)[i]} is an array of {owner.name} beside arrays of "
-                f"{home.name}, expected one library in what is differentiated. Convert it with pillars.move."
+                f"{backend.name}, expected one library in what is differentiated. Convert it with pillars.move."
             )
         if kind is TracedArray or owner is not None:
             if dtype_kind(leaf.dtype) not in _FLOATING:
                 _refuse(name, place, argument, i, f"has dtype {dtype_name(leaf.dtype)}")
-        elif kind is float or (home.is_scalar(leaf) and dtype_kind(leaf.dtype) in _FLOATING):
-            made[i] = home.asarray(leaf, **_beside(home, leaf, leaves, beside))
+        elif kind is float or (backend.is_scalar(leaf) and dtype_kind(leaf.dtype) in _FLOATING):
+            made[i] = backend.asarray(leaf, **_beside(backend, leaf, leaves, beside))
         elif isinstance(leaf, float):  # NumPy's own scalar, beside arrays of another library
-            made[i] = home.asarray(float(leaf), **_beside(home, leaf, leaves, beside))
+            made[i] = backend.asarray(float(leaf), **_beside(backend, leaf, leaves, beside))
         else:
             _refuse(name, place, argument, i, f"is {shown(leaf)} ({kind.__name__})")
     return made, treedef
@@ -127,20 +129,20 @@ def _refuse(name: str, place: int, argument: Any, position: int, what: str) -> N
     )
 
 
-def _beside(home: Any, leaf: Any, leaves: list[Any], beside: Any) -> dict[str, Any]:
+def _beside(backend: Any, leaf: Any, leaves: list[Any], beside: Any) -> dict[str, Any]:
     """The dtype and device of a float: of the floating arrays beside it, its own, or as chosen."""
     choice = chosen()
-    given = choice if choice.backend == home.name else None
+    given = choice if choice.backend == backend.name else None
     for others in (leaves, tree_leaves(beside)):
         floats = [
             other
             for other in others
-            if (type(other) is TracedArray or backend_of_type(type(other)) is home)
+            if (type(other) is TracedArray or backend_of_type(type(other)) is backend)
             and dtype_kind(other.dtype) in _FLOATING
         ]
         if floats:
-            device = home.device_beside(strip(floats[0]))
-            dtype = common_dtype(home.xp, *(x.dtype for x in floats))
+            device = backend.device_beside(strip(floats[0]))
+            dtype = common_dtype(backend.xp, *(x.dtype for x in floats))
             return {
                 "dtype": dtype,
                 "device": device if len(getattr(device, "device_set", "1")) == 1 else None,
@@ -148,8 +150,8 @@ def _beside(home: Any, leaf: Any, leaves: list[Any], beside: Any) -> dict[str, A
     if type(leaf) is not float and hasattr(leaf, "dtype"):
         return {"dtype": leaf.dtype}
     if given is None:
-        return {"dtype": home.default_float}
-    return {"dtype": given.dtype or home.default_float, "device": given.device}
+        return {"dtype": backend.default_float}
+    return {"dtype": given.dtype or backend.default_float, "device": given.device}
 
 
 def parameter(trace: Trace, leaf: Any, *, copy: bool) -> TracedArray:
@@ -279,7 +281,7 @@ def refuse_unlike(what: str, given: Any, like: Any) -> None:
     if isinstance(given, TracedArray) or dtype_name(getattr(given, "dtype", "")) == "float0":
         return  # float0: what JAX has for the tangents of integers
     kind = dtype_kind(given.dtype) if hasattr(given, "dtype") else type(given).__name__
-    if backend("numpy").is_masked(given) or kind in ("other", "str", "bytes", "NoneType"):
+    if backend_of("numpy").is_masked(given) or kind in ("other", "str", "bytes", "NoneType"):
         raise DTypeError(
             f"{what} is a {type(given).__name__}{f' of {given.dtype}' if hasattr(given, 'dtype') else ''}, expected "
             "plain numbers. Fill what is masked, convert what is an object."
@@ -289,10 +291,10 @@ def refuse_unlike(what: str, given: Any, like: Any) -> None:
             f"{what} is complex and what it goes with is real, expected real numbers: the imaginary part would be "
             "lost. Take the real and the imaginary part one after the other."
         )
-    owner, home = backend_of_type(type(given)), backend_of_type(type(like))
-    if owner is not None and home is not None and owner is not home and owner.name != "numpy":
+    owner, backend = backend_of_type(type(given)), backend_of_type(type(like))
+    if owner is not None and backend is not None and owner is not backend and owner.name != "numpy":
         raise BackendError(
-            f"{what} is an array of {owner.name}, expected one of {home.name}. Convert it with pillars.move."
+            f"{what} is an array of {owner.name}, expected one of {backend.name}. Convert it with pillars.move."
         )
 
 

@@ -89,10 +89,10 @@ def backward(
             return _walk(trace, seeds, careful=_selects(seeds))
         if careful is not None:
             return _walk(trace, seeds, careful=careful)
-        found = _walk(trace, seeds, careful=False)
+        result = _walk(trace, seeds, careful=False)
         isfinite = space.base.isfinite
-        if all(isfinite(strip(g)).all() for g in found.values()):
-            return found
+        if all(isfinite(strip(g)).all() for g in result.values()):
+            return result
         return _walk(trace, seeds, careful=True)
 
 
@@ -195,7 +195,7 @@ class _Reach:
             self.places.setdefault(top.number, {})[node.options["place"]] = r
         picks = type(rule) is Rule and rule.name in _PICKING
         saved = tuple(strip(x) for x in node.saved) if picks else ()
-        found: list[Any] = [None] * len(node.parents)
+        result: list[Any] = [None] * len(node.parents)
         for position, parent in enumerate(node.parents):
             if parent is None:
                 continue
@@ -207,18 +207,18 @@ class _Reach:
                 mine = r
             else:
                 mine = self.xp.broadcast_to(self.xp.max(r), parent.shape)
-            found[position] = mine if picks or (type(rule) is Rule and rule.elementwise) else None
+            result[position] = mine if picks or (type(rule) is Rule and rule.elementwise) else None
             self.add(parent, mine)
-        return found
+        return result
 
 
 def _walk(trace: Trace, seeds: Sequence[tuple[Node, Any]], *, careful: bool) -> dict[int, Any]:
     observer = OBSERVER.get()
     if observer is None:
         return _pull(trace, _Walk(trace.space), seeds, careful=careful)
-    found = _pull(trace, _Watched(trace.space, observer), seeds, careful=careful)
+    result = _pull(trace, _Watched(trace.space, observer), seeds, careful=careful)
     observer.enter(None)
-    return found
+    return result
 
 
 def _pull(trace: Trace, walk: _Walk, seeds: Sequence[tuple[Node, Any]], *, careful: bool) -> dict[int, Any]:

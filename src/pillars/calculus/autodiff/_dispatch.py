@@ -32,9 +32,9 @@ class Part:
         self._table = table
 
     def __getattr__(self, name: str) -> Any:
-        found = attribute(self._space, self._base, name, self._table)
-        setattr(self, name, found)
-        return found
+        result = attribute(self._space, self._base, name, self._table)
+        setattr(self, name, result)
+        return result
 
 
 def _traced_among(args: Any) -> bool:
@@ -107,8 +107,8 @@ def _on_values(space: Any, plain: Callable[..., Any], name: str) -> Callable[...
     def constant(*args: Any, **options: Any) -> Any:
         if name in _OF_REALS and any(is_complex(x) for x in args):
             raise space.no_rule(f"{name} of complex numbers")
-        found = plain(*(_plain(x) for x in args), **{key: _plain(x) for key, x in options.items()})
-        return space.constant(found)
+        result = plain(*(_plain(x) for x in args), **{key: _plain(x) for key, x in options.items()})
+        return space.constant(result)
 
     return constant
 

@@ -9,8 +9,8 @@ from typing import Any
 from pillars.backends import dtype_kind, procedure, tree_flatten, tree_map, tree_unflatten
 from pillars.calculus.autodiff._aliasing import lending, unchanged
 from pillars.calculus.autodiff._arguments import (
+    backend_of_arguments,
     gradient_of,
-    home_of,
     numbers_of,
     outside,
     parameter,
@@ -98,8 +98,8 @@ def grad(
 
     @functools.wraps(f, assigned=("__module__", "__name__", "__qualname__"), updated=())
     def gradient(*args: Any, **options: Any) -> Any:
-        value, found = both(*args, **options)
-        return (found, value[1]) if has_aux else found
+        value, result = both(*args, **options)
+        return (result, value[1]) if has_aux else result
 
     return gradient
 
@@ -205,11 +205,13 @@ def _value_and_grad(
 
     def both(*args: Any, **options: Any) -> tuple[Any, Any]:
         places = places_of(name, wanted, len(args))
-        home = home_of(name, (args, options))
-        parameters = [parameter_leaves(name, home, place, args[place], (args, options)) for place in places]
-        if home.name == "jax":
-            return _on_jax(name, f, home, wanted, args, options, places, parameters, has_aux)
-        trace = Trace(space_of(home), name)
+        backend = backend_of_arguments(name, (args, options))
+        parameters = [
+            parameter_leaves(name, backend, place, args[place], (args, options)) for place in places
+        ]
+        if backend.name == "jax":
+            return _on_jax(name, f, backend, wanted, args, options, places, parameters, has_aux)
+        trace = Trace(space_of(backend), name)
         lent: list[Any] = []
         given = [None if place in places else outside(trace, x, lent) for place, x in enumerate(args)]
         more = {key: outside(trace, option, lent) for key, option in options.items()}
@@ -219,13 +221,13 @@ def _value_and_grad(
             given[place] = tree_unflatten(treedef, made[-1])
         own = [leaf for leaves, _ in parameters for leaf in leaves] if not trace.space.wraps else []
         placed = [leaf for leaves, _ in parameters for leaf in leaves]
-        with lending(lent), unchanged(name, [*lent, *own]), home.device_scope(placed):
+        with lending(lent), unchanged(name, [*lent, *own]), backend.device_scope(placed):
             result = call(trace, f, given, more)
         result, aux = with_aux(name, result) if has_aux else (result, None)
         value, node = value_of(name, trace, result)
         found = {}
         if node is not None:
-            with home.device_scope(placed):
+            with backend.device_scope(placed):
                 seed = trace.space.base.ones((), dtype=value.dtype, device=strip(value).device)
                 found = backward(trace, [(node, seed)])
         given_away: set[int] = set()
@@ -243,7 +245,7 @@ def _value_and_grad(
 def _on_jax(
     name: str,
     f: Callable[..., Any],
-    home: Any,
+    backend: Any,
     argnums: int | tuple[int, ...],
     args: tuple[Any, ...],
     options: dict[str, Any],
@@ -263,17 +265,17 @@ def _on_jax(
         if hasattr(value, "shape"):
             require_number(name, value.shape, dtype_kind(value.dtype), value.dtype)
         elif isinstance(value, (int, float, complex)):
-            value = home.asarray(value, dtype=home.default_float)
+            value = backend.asarray(value, dtype=backend.default_float)
         else:
             refuse_value(name, value)
-        return (value, [x for x in aux[0] if home.owns(type(x))]) if has_aux else value
+        return (value, [x for x in aux[0] if backend.owns(type(x))]) if has_aux else value
 
     given = list(args)
     for place, (leaves, treedef) in zip(places, parameters, strict=True):
         given[place] = tree_unflatten(treedef, leaves)
-    value, gradient = home.value_and_grad(checked, argnums, has_aux=has_aux)(*given, **options)
+    value, gradient = backend.value_and_grad(checked, argnums, has_aux=has_aux)(*given, **options)
     if has_aux:
         arrays = iter(value[1])
-        leaves = [next(arrays) if home.owns(type(x)) else x for x in aux[0]]
+        leaves = [next(arrays) if backend.owns(type(x)) else x for x in aux[0]]
         value = value[0], tree_unflatten(aux[1], leaves)
     return value, gradient

@@ -8,7 +8,7 @@ from typing import Any
 
 from pillars.backends import namespace, procedure, tree_flatten, tree_leaves, tree_unflatten
 from pillars.calculus.autodiff._arguments import (
-    home_of,
+    backend_of_arguments,
     numbers_of,
     parameter_leaves,
     places_of,
@@ -67,9 +67,9 @@ def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable
     @functools.wraps(f, assigned=("__module__", "__name__", "__qualname__"), updated=())
     def second(*args: Any, **options: Any) -> Any:
         places = places_of("hessian", wanted, len(args))
-        home = home_of("hessian", (args, options))
+        backend = backend_of_arguments("hessian", (args, options))
         for place in places:
-            parameter_leaves("hessian", home, place, args[place], (args, options))
+            parameter_leaves("hessian", backend, place, args[place], (args, options))
         slope = gradient_for("hessian", f, wanted)
 
         def gradient(point: Any, others: list[Any], options: dict[str, Any]) -> Any:

@@ -7,7 +7,12 @@ from typing import Any
 
 from pillars._errors import ShapeError
 from pillars.backends import namespace, procedure, tree_flatten, tree_leaves, tree_paths, tree_unflatten
-from pillars.calculus.autodiff._arguments import home_of, parameter_leaves, refuse_unlike, require_function
+from pillars.calculus.autodiff._arguments import (
+    backend_of_arguments,
+    parameter_leaves,
+    refuse_unlike,
+    require_function,
+)
 from pillars.calculus.autodiff._grad import gradient_for
 
 __all__ = ["hvp"]
@@ -55,10 +60,10 @@ def hvp(f: Callable[..., Any], x: Any, v: Any, /, *args: Any, **options: Any) ->
     array([26.,  2.])
     """
     require_function("hvp", f)
-    home = home_of("hvp", (x, v, args, options))
-    leaves, treedef = parameter_leaves("hvp", home, 0, x, (x, args, options))
+    backend = backend_of_arguments("hvp", (x, v, args, options))
+    leaves, treedef = parameter_leaves("hvp", backend, 0, x, (x, args, options))
     slope = gradient_for("hvp", f)
-    vector = _like(home, v, x, leaves, treedef)
+    vector = _like(backend, v, x, leaves, treedef)
 
     def gradient(x: Any) -> Any:
         return slope(x, *args, **options)
@@ -75,14 +80,14 @@ def hvp(f: Callable[..., Any], x: Any, v: Any, /, *args: Any, **options: Any) ->
     point = tree_unflatten(treedef, leaves)
     if not leaves:
         return point
-    if home.name == "jax":
-        return home.jvp(
+    if backend.name == "jax":
+        return backend.jvp(
             gradient, (point,), (tree_unflatten(treedef, vector),), lambda: gradient_for("hvp", along)(point)
         )
     return gradient_for("hvp", along)(point)
 
 
-def _like(home: Any, v: Any, x: Any, leaves: list[Any], treedef: Any) -> list[Any]:
+def _like(backend: Any, v: Any, x: Any, leaves: list[Any], treedef: Any) -> list[Any]:
     """The vector's leaves, in the shapes and dtypes of the point's."""
     given, structure = tree_flatten(v)
     if structure != treedef:
@@ -93,7 +98,7 @@ def _like(home: Any, v: Any, x: Any, leaves: list[Any], treedef: Any) -> list[An
     made = []
     for path, leaf, each in zip(tree_paths(x), leaves, given, strict=True):
         refuse_unlike(f"hvp: v{path}", each, leaf)
-        d = each if hasattr(each, "_trace") or home.owns(type(each)) else home.asarray(each)
+        d = each if hasattr(each, "_trace") or backend.owns(type(each)) else backend.asarray(each)
         if tuple(d.shape) != tuple(leaf.shape):
             raise ShapeError(
                 f"hvp: v{path} has shape {tuple(d.shape)}, expected {tuple(leaf.shape)} like x{path}."

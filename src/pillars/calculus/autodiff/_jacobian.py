@@ -19,8 +19,8 @@ from pillars.backends import (
 )
 from pillars.calculus.autodiff._aliasing import lending, unchanged
 from pillars.calculus.autodiff._arguments import (
+    backend_of_arguments,
     gradient_of,
-    home_of,
     outside,
     parameter,
     parameter_leaves,
@@ -79,11 +79,11 @@ def jacobian(f: Callable[..., Any], x: Any, /, *args: Any, **options: Any) -> An
            [ 0., 12.]])
     """
     require_function("jacobian", f, "of x")
-    home = home_of("jacobian", (x, args, options))
-    leaves, treedef = parameter_leaves("jacobian", home, 0, x, (x, args, options))
-    if home.name == "jax":
-        return _mapped(home, functools.partial(_applied, home, f, args, options), leaves, treedef)
-    trace = Trace(space_of(home), "jacobian")
+    backend = backend_of_arguments("jacobian", (x, args, options))
+    leaves, treedef = parameter_leaves("jacobian", backend, 0, x, (x, args, options))
+    if backend.name == "jax":
+        return _mapped(backend, functools.partial(_applied, backend, f, args, options), leaves, treedef)
+    trace = Trace(space_of(backend), "jacobian")
     lent: list[Any] = []
     others = [outside(trace, each, lent) for each in args]
     more = {key: outside(trace, option, lent) for key, option in options.items()}
@@ -92,21 +92,21 @@ def jacobian(f: Callable[..., Any], x: Any, /, *args: Any, **options: Any) -> An
         out = call(trace, f, [tree_unflatten(treedef, made), *others], more)
     outputs, structure = tree_flatten(out)
     paths = tree_paths(out)
-    found = []
+    result = []
     for path, y in zip(paths, outputs, strict=True):
         node = y._node if type(y) is TracedArray and y._trace is trace else None
-        y = _array(home, result_of(trace, y))  # noqa: PLW2901
+        y = _array(backend, result_of(trace, y))  # noqa: PLW2901
         _require_floating(path, y)
-        found.append(tree_unflatten(treedef, _rows(trace, y, node, made)))
-    return tree_unflatten(structure, found)
+        result.append(tree_unflatten(treedef, _rows(trace, y, node, made)))
+    return tree_unflatten(structure, result)
 
 
-def _applied(home: Any, f: Callable[..., Any], args: Any, options: Any, x: Any) -> Any:
-    return tree_map(functools.partial(_array, home), f(x, *args, **options))
+def _applied(backend: Any, f: Callable[..., Any], args: Any, options: Any, x: Any) -> Any:
+    return tree_map(functools.partial(_array, backend), f(x, *args, **options))
 
 
-def _array(home: Any, y: Any) -> Any:
-    return home.asarray(y) if isinstance(y, float) or home.is_scalar(y) else y
+def _array(backend: Any, y: Any) -> Any:
+    return backend.asarray(y) if isinstance(y, float) or backend.is_scalar(y) else y
 
 
 def _require_floating(path: str, y: Any) -> None:
@@ -125,9 +125,9 @@ def _rows(trace: Trace, y: Any, node: Any, leaves: list[Any]) -> list[Any]:
     shape, size = tuple(y.shape), prod(y.shape)
     rows: list[list[Any]] = [[] for _ in leaves]
     for seed in _units(space.base, y, shape, size):
-        found = {} if node is None else backward(trace, [(node, seed)])
+        result = {} if node is None else backward(trace, [(node, seed)])
         for row, leaf in zip(rows, leaves, strict=True):
-            row.append(gradient_of(trace, leaf, found, {id(seed)}))
+            row.append(gradient_of(trace, leaf, result, {id(seed)}))
     made = []
     for row, leaf in zip(rows, leaves, strict=True):
         whole = shape + leaf.shape
@@ -148,10 +148,10 @@ def _units(xp: Any, y: Any, shape: tuple[int, ...], size: int) -> Iterator[Any]:
         yield xp.reshape(unit, shape)
 
 
-def _mapped(home: Any, f: Callable[..., Any], leaves: list[Any], treedef: Any) -> Any:
+def _mapped(backend: Any, f: Callable[..., Any], leaves: list[Any], treedef: Any) -> Any:
     """On JAX: every pass back at once."""
-    xp = home.xp
-    out, pullback = home.vjp(f, tree_unflatten(treedef, leaves))
+    xp = backend.xp
+    out, pullback = backend.vjp(f, tree_unflatten(treedef, leaves))
     outputs, structure = tree_flatten(out)
     for path, y in zip(tree_paths(out), outputs, strict=True):
         _require_floating(path, y)
@@ -162,13 +162,13 @@ def _mapped(home: Any, f: Callable[..., Any], leaves: list[Any], treedef: Any) -
         basis.append(xp.reshape(ones, (sum(sizes), *y.shape)))
         begin += size
     if sum(sizes):
-        (slopes,) = home.vmap(pullback)(tree_unflatten(structure, basis))
+        (slopes,) = backend.vmap(pullback)(tree_unflatten(structure, basis))
     else:
         slopes = tree_unflatten(treedef, [xp.zeros((0, *leaf.shape), leaf.dtype) for leaf in leaves])
     columns = tree_flatten(slopes)[0]
-    found, begin = [], 0
+    result, begin = [], 0
     for y, size in zip(outputs, sizes, strict=True):
         parts = [xp.reshape(c[begin : begin + size], (*y.shape, *c.shape[1:])) for c in columns]
-        found.append(tree_unflatten(treedef, parts))
+        result.append(tree_unflatten(treedef, parts))
         begin += size
-    return tree_unflatten(structure, found)
+    return tree_unflatten(structure, result)

@@ -57,9 +57,9 @@ class TracedNamespace:
         self.float64, self.float32 = self.base.float64, self.base.float32
 
     def __getattr__(self, name: str) -> Any:
-        found = attribute(self, self.base, name, FUNCTIONS)
-        setattr(self, name, found)
-        return found
+        result = attribute(self, self.base, name, FUNCTIONS)
+        setattr(self, name, result)
+        return result
 
     def __repr__(self) -> str:
         return f"<traced namespace of {self.root.name}>"
@@ -96,12 +96,12 @@ class TracedNamespace:
         """A function's operand: traced, an array, or a number."""
         if type(x) is TracedArray or type(x) in self.known:
             return x
-        found = self.admit(x, name)
-        if found is NotImplemented:
+        result = self.admit(x, name)
+        if result is NotImplemented:
             raise DTypeError(
                 f"{name}: got a {type(x).__name__} beside a traced array, expected an array or a number."
             )
-        return found
+        return result
 
     def frozen(self, x: Any, *beside: Any) -> Any:
         """A plain array that a rule keeps: a condition, or indices."""
@@ -214,8 +214,8 @@ class TracedNamespace:
             return lambda *operands: apply(special, tuple(self.operand(x, name) for x in operands), {})
         if name not in FUNCTIONS and name not in CONSTANTS:
             raise self.no_rule(name)
-        found: Callable[..., Any] = getattr(self, name)
-        return found
+        result: Callable[..., Any] = getattr(self, name)
+        return result
 
     def from_function(self, func: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """NumPy's ``__array_function__``."""
@@ -246,7 +246,7 @@ _spaces: dict[str, TracedNamespace] = {}
 
 def space_of(root: Any) -> TracedNamespace:
     """The traced namespace of a backend."""
-    found = _spaces.get(root.name)
-    if found is None:
-        found = _spaces[root.name] = TracedNamespace(backend_named(root.name))
-    return found
+    result = _spaces.get(root.name)
+    if result is None:
+        result = _spaces[root.name] = TracedNamespace(backend_named(root.name))
+    return result

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from pillars.backends import dtype_kind, tree_flatten, tree_map, tree_unflatten
 from pillars.calculus.autodiff._aliasing import lending
-from pillars.calculus.autodiff._arguments import home_of, outside, parameter
+from pillars.calculus.autodiff._arguments import backend_of_arguments, outside, parameter
 from pillars.calculus.autodiff._namespace import space_of
 from pillars.calculus.autodiff._pullback import call
 from pillars.calculus.autodiff._tape import OBSERVER, Node, Trace, next_number
@@ -119,23 +119,23 @@ def read(where: str, f: Callable[..., Any], args: tuple[Any, ...], note: Callabl
     is what is computed of plain arrays alone, but for what the rule of a gradient makes of a cotangent. On JAX the
     operations are the primitives of its program, loops of ``jax.lax`` whole.
     """
-    home = home_of(where, args)
-    if home.name == "jax":
+    backend = backend_of_arguments(where, args)
+    if backend.name == "jax":
 
         def told(name: str, operands: Any, results: Any, options: Any, record: Any, line: Any) -> None:
             note(Computed(name, tuple(operands), tuple(results), options, record, line(), ""))
 
-        return home.run_told(f, args, told)
-    trace = Trace(space_of(home), where)
+        return backend.run_told(f, args, told)
+    trace = Trace(space_of(backend), where)
     observer = _Observer(note)
     trace.reading = observer.told
     lent: list[Any] = []
 
     def enter(leaf: Any) -> Any:
         if isinstance(leaf, float) and not hasattr(leaf, "dtype"):
-            return parameter(trace, home.asarray(leaf), copy=False)
+            return parameter(trace, backend.asarray(leaf), copy=False)
         if dtype_kind(getattr(leaf, "dtype", None)) in ("float", "half") and type(leaf) is not TracedArray:
-            return parameter(trace, home.asarray(leaf), copy=False)
+            return parameter(trace, backend.asarray(leaf), copy=False)
         return outside(trace, leaf, lent)
 
     given = []
@@ -144,7 +144,7 @@ def read(where: str, f: Callable[..., Any], args: tuple[Any, ...], note: Callabl
         given.append(tree_unflatten(treedef, [enter(leaf) for leaf in leaves]))
     token = OBSERVER.set(observer)
     try:
-        with lending(lent), home.quiet():
+        with lending(lent), backend.quiet():
             return tree_map(lambda y: strip(y) if type(y) is TracedArray else y, call(trace, f, given, {}))
     finally:
         OBSERVER.reset(token)

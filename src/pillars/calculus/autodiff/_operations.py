@@ -14,9 +14,9 @@ from pillars.backends import (
     EagerBackend,
     Record,
     asks_what_is_reached,
+    backend_of_call,
     entry_key,
     forward_and_pullback,
-    home,
     in_reference,
     normalise,
     register_array_type,
@@ -79,8 +79,8 @@ class TracedBackend(EagerBackend):
 def _backend(space: TracedNamespace) -> TracedBackend:
     if space.traced_backend is None:
         space.traced_backend = TracedBackend(space)
-    found: TracedBackend = space.traced_backend
-    return found
+    result: TracedBackend = space.traced_backend
+    return result
 
 
 def call(record: Record, values: list[Any]) -> Any:
@@ -91,7 +91,7 @@ def call(record: Record, values: list[Any]) -> Any:
         _remember(record, values, space)
         return _whole(record, values, trace, space)
     plain = [strip(x) for x in values]
-    normal = normalise(record, plain, home(record, plain))
+    normal = normalise(record, plain, backend_of_call(record, plain))
     if space.root.host:
         record.run_check_values(normal)
     if trace.level == 0:
@@ -151,13 +151,13 @@ def _whole(record: Record, values: list[Any], trace: Any, space: TracedNamespace
         return _wrapped(space, record.function(*_arguments(record, plain)[0], **_arguments(record, plain)[1]))
     needs = record.needs(*[parent is not None for parent in parents])
     if any(type(x) is TracedArray for x in given):
-        normal = normalise(record, plain, home(record, plain))
+        normal = normalise(record, plain, backend_of_call(record, plain))
         given = [
             x if type(x) is TracedArray else space.constant(n) for x, n in zip(given, normal, strict=True)
         ]
         y, pullback = _traceable(record, given, needs)
     else:
-        home(record, plain)
+        backend_of_call(record, plain)
         y, pullback = forward_and_pullback(record, plain, needs)
     if trace.reading is not None:
         trace.reading(record.name, given, tree_leaves(y), {}, record)
@@ -199,8 +199,8 @@ def _by_body(record: Record, values: list[Any], needs: Any) -> tuple[Any, Any]:
     y, by_body = vjp(body, *(values[position] for position in wanted))
 
     def pullback(g: Any) -> tuple[Any, ...]:
-        found = iter(by_body(g))
-        return tuple(next(found) if needed else None for needed in needs)
+        result = iter(by_body(g))
+        return tuple(next(result) if needed else None for needed in needs)
 
     return y, pullback
 

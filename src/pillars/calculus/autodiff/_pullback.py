@@ -8,9 +8,9 @@ from typing import Any
 from pillars._errors import CapabilityError
 from pillars.backends import tree_flatten, tree_leaves, tree_unflatten
 from pillars.calculus.autodiff._arguments import (
+    backend_of_arguments,
     cotangents_of,
     gradient_of,
-    home_of,
     parameter,
     parameter_leaves,
 )
@@ -64,16 +64,16 @@ def call(trace: Trace, f: Callable[..., Any], args: Sequence[Any], options: dict
 
 def value_and_pullback(f: Callable[..., Any], /, *args: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
     """What :func:`pillars.calculus.vjp` gives."""
-    home = home_of("vjp", args)
-    if home.name == "jax":
+    backend = backend_of_arguments("vjp", args)
+    if backend.name == "jax":
         for position, argument in enumerate(args):
-            parameter_leaves("vjp", home, position, argument, args)
-        out, pullback = home.vjp(f, *args)
-        return out, lambda g: pullback(cotangents_of(home.xp, out, g))
-    trace = Trace(space_of(home), "vjp")
+            parameter_leaves("vjp", backend, position, argument, args)
+        out, pullback = backend.vjp(f, *args)
+        return out, lambda g: pullback(cotangents_of(backend.xp, out, g))
+    trace = Trace(space_of(backend), "vjp")
     inputs, given = [], []
     for position, argument in enumerate(args):
-        leaves, treedef = parameter_leaves("vjp", home, position, argument, args)
+        leaves, treedef = parameter_leaves("vjp", backend, position, argument, args)
         made = [parameter(trace, leaf, copy=True) for leaf in leaves]
         inputs.append((made, treedef))
         given.append(tree_unflatten(treedef, made))
@@ -85,10 +85,10 @@ def value_and_pullback(f: Callable[..., Any], /, *args: Any) -> tuple[Any, Calla
     def pull(g: Any) -> tuple[Any, ...]:
         cotangents = tree_leaves(cotangents_of(trace.space, out, g))
         seeds = [(node, each) for node, each in zip(nodes, cotangents, strict=True) if node is not None]
-        found = backward(trace, seeds)
+        result = backward(trace, seeds)
         given_away: set[int] = {id(strip(each)) for each in cotangents}
         return tuple(
-            tree_unflatten(treedef, [gradient_of(trace, leaf, found, given_away) for leaf in leaves])
+            tree_unflatten(treedef, [gradient_of(trace, leaf, result, given_away) for leaf in leaves])
             for leaves, treedef in inputs
         )
 

@@ -22,11 +22,13 @@ def apply_several(rule: Rule, x: TracedArray, options: dict[str, Any] = _NO_OPTI
     space = trace.space
     value = x._value
     if type(value) is TracedArray:
-        found = apply_several(rule, value, options)
+        result = apply_several(rule, value, options)
     else:
         assert rule.forward is not None
-        found = rule.forward(space.base, value, **options)
-    results = tuple(y if type(y) in (space.array_type, TracedArray) else space.base.asarray(y) for y in found)
+        result = rule.forward(space.base, value, **options)
+    results = tuple(
+        y if type(y) in (space.array_type, TracedArray) else space.base.asarray(y) for y in result
+    )
     if trace.reading is not None:
         trace.reading(rule.name, (value,), results, options)
     if node is None:

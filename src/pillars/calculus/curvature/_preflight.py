@@ -76,12 +76,12 @@ def stable_learning_rate(
     """
     where = "stable_learning_rate"
     given = subject(where, loss, params, data)
-    found = _limit(where, given, sgd(1.0) if optimizer is None else optimizer, rng)[0]
-    if math.isnan(found.limit):
+    result = _limit(where, given, sgd(1.0) if optimizer is None else optimizer, rng)[0]
+    if math.isnan(result.limit):
         raise ShapeError(
             f"{where}: a product with the loss's Hessian is NaN at params, expected finite numbers. {_ELSEWHERE}"
         )
-    return found
+    return result
 
 
 @procedure(
@@ -200,7 +200,9 @@ def _rehearsed(given: Subject, optimizer: Optimizer, rng: Any) -> float:
         if not math.isfinite(loss) or loss > _BEYOND * max(abs(first), 1e-300):
             return 0.0
         scale = (
-            rule.scale(given.home.xp, rule.divisor(_adaptive(state)), step) if rule.preconditioned else None
+            rule.scale(given.backend.xp, rule.divisor(_adaptive(state)), step)
+            if rule.preconditioned
+            else None
         )
         pairs = top(given, scale, params=params, rng=rng, tolerance=1e-2)
         limit = rule.stable(float(pairs.eigenvalues[-1]))[0]
@@ -218,7 +220,7 @@ def _limit(where: str, given: Subject, optimizer: Optimizer, rng: Any) -> tuple[
             f"{where}: optimizer is {optimizer!r:.60}, expected one of pillars: sgd, adam, adamw. There is no formula "
             "for others; sharpness gives the curvature."
         )
-    xp = given.home.xp
+    xp = given.backend.xp
     slopes = tree_leaves(given.gradient(given.params))
     if not math.isfinite(float(given.value(given.params))) or not all(
         bool(xp.all(xp.isfinite(g))) for g in slopes
@@ -240,18 +242,18 @@ def _limit(where: str, given: Subject, optimizer: Optimizer, rng: Any) -> tuple[
 def _course(given: Subject, optimizer: Optimizer, steps: int | None) -> Course | None:
     """What a schedule does in the whole run; None where the rate is one number."""
     rule, schedule = optimizer.update.rule, optimizer.update.schedule  # type: ignore[attr-defined]
-    return None if schedule is None else Course(rule, schedule, given.home, steps)
+    return None if schedule is None else Course(rule, schedule, given.backend, steps)
 
 
 def _is_quadratic(given: Subject, sharp: Sharpness, vector: Any) -> bool:
     """Whether the Hessian does the same to that vector a step of 1/λ away."""
-    home, leaves = given.home, tree_leaves(given.params)
+    backend, leaves = given.backend, tree_leaves(given.params)
     if not (sharp.value > 0 and math.isfinite(sharp.value)):
         return False
     at, parts = 0, []
     for leaf in leaves:
         size = math.prod(leaf.shape)
-        parts.append(home.xp.reshape(vector[at : at + size], leaf.shape))
+        parts.append(backend.xp.reshape(vector[at : at + size], leaf.shape))
         at += size
     remaining = iter(parts)
     direction = tree_map(lambda _: next(remaining), given.params)
@@ -263,5 +265,5 @@ def _is_quadratic(given: Subject, sharp: Sharpness, vector: Any) -> bool:
         tree_leaves(given.product(moved, direction)),
         strict=True,
     )
-    change = math.sqrt(sum(float(home.xp.sum((a - b) ** 2)) for a, b in changes))
+    change = math.sqrt(sum(float(backend.xp.sum((a - b) ** 2)) for a, b in changes))
     return change <= _SAME.get(str(leaves[0].dtype), 1e-3) * sharp.value

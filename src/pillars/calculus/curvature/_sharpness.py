@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from pillars._errors import ShapeError
 from pillars.backends import Backend, procedure, refuse_traced, tree_leaves, tree_map
-from pillars.calculus._parameters import home_of, start, with_data
+from pillars.calculus._parameters import backend_of_parameters, start, with_data
 from pillars.calculus.autodiff import hvp
 from pillars.linalg import Lanczos, lanczos
 
@@ -39,7 +39,7 @@ class Sharpness(NamedTuple):
 class Subject(NamedTuple):
     """A loss at a point: everything that a verdict on it asks for."""
 
-    home: Backend
+    backend: Backend
     params: Tree
     value: Callable[[Tree], Any]  # the loss, at any parameters
     gradient: Callable[[Tree], Tree]  # at any parameters
@@ -48,25 +48,25 @@ class Subject(NamedTuple):
 
 def subject(where: str, loss: Callable[..., Any], params: Any, data: tuple[Any, ...]) -> Subject:
     """The loss on its data, its gradient and Hessian products, compiled where the library compiles."""
-    home = home_of(where, params, data)
-    params = start(where, params, data, home)
-    data = with_data(where, params, data, home)
+    backend = backend_of_parameters(where, params, data)
+    params = start(where, params, data, backend)
+    data = with_data(where, params, data, backend)
     refuse_traced(where, tree_leaves((params, data)))
     if not sizes(params):
         raise ShapeError(f"{where}: params has no entries, expected at least one number to move.")
 
     # the data are arguments, not captured: there every library's arrays work beside traced ones
     def value(p: Tree, *data: Any) -> Any:
-        with home.explaining():
+        with backend.explaining():
             return loss(p, *data)
 
-    slope = home.grad(value)
+    slope = backend.grad(value)
     return Subject(
-        home,
+        backend,
         params,
-        home.jit(lambda p: value(p, *data)),
-        home.jit(lambda p: slope(p, *data)),
-        _product(home, value, data),
+        backend.jit(lambda p: value(p, *data)),
+        backend.jit(lambda p: slope(p, *data)),
+        _product(backend, value, data),
     )
 
 
@@ -75,10 +75,12 @@ def sizes(tree: Tree) -> int:
     return sum(math.prod(leaf.shape) for leaf in tree_leaves(tree))
 
 
-def _product(home: Backend, value: Callable[..., Any], data: tuple[Any, ...]) -> Callable[[Tree, Tree], Tree]:
-    compiled = home.jit(lambda p, v: hvp(value, p, v, *data))
+def _product(
+    backend: Backend, value: Callable[..., Any], data: tuple[Any, ...]
+) -> Callable[[Tree, Tree], Tree]:
+    compiled = backend.jit(lambda p, v: hvp(value, p, v, *data))
     # arithmetic on 0-d arrays leaves scalars on NumPy
-    return lambda p, v: home.as_arrays(compiled(home.as_arrays(p), home.as_arrays(v)))
+    return lambda p, v: backend.as_arrays(compiled(backend.as_arrays(p), backend.as_arrays(v)))
 
 
 def top(
@@ -143,7 +145,7 @@ def sharpness(loss: Callable[..., Any], params: Any, *data: Any, rng: Any = 0) -
     largest eigenvalue of the Hessian 22 ± ...
     """
     given = subject("sharpness", loss, params, data)
-    found = top(given, rng=rng)
+    result = top(given, rng=rng)
     if not math.isfinite(float(given.value(given.params))):  # whose derivatives may be finite
         return Sharpness(math.nan, math.nan)
-    return Sharpness(float(found.eigenvalues[-1]), float(found.residuals[-1]))
+    return Sharpness(float(result.eigenvalues[-1]), float(result.residuals[-1]))

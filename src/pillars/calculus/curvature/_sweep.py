@@ -131,17 +131,17 @@ def implied_sharpness(losses: Any, learning_rate: float, *, momentum: float = 0.
 
 
 def _finite(losses: Any) -> list[float]:
-    found = backend("numpy").xp.asarray(
+    result = backend("numpy").xp.asarray(
         backend(losses).to_numpy(losses) if hasattr(losses, "dtype") else losses
     )
-    if found.ndim != 1 or found.shape[0] < 2:
+    if result.ndim != 1 or result.shape[0] < 2:
         raise ShapeError(
-            f"implied_sharpness: losses have shape {found.shape}, expected (n,) with n of at least 2: one loss a step."
+            f"implied_sharpness: losses have shape {result.shape}, expected (n,) with n of at least 2: one loss a step."
         )
-    if found.dtype.kind not in "fiu":
-        raise DTypeError(f"implied_sharpness: losses have dtype {found.dtype}, expected real numbers.")
+    if result.dtype.kind not in "fiu":
+        raise DTypeError(f"implied_sharpness: losses have dtype {result.dtype}, expected real numbers.")
     kept: list[float] = []
-    for value in found.tolist():
+    for value in result.tolist():
         if not math.isfinite(value):
             break
         kept.append(float(value))
@@ -223,10 +223,10 @@ def learning_rate_sweep(
         rng = as_key(rng, like=next((x for x in tree_leaves((params, data)) if hasattr(x, "shape")), None))
     rows = []
     for rate in asked:
-        found = passed_on(
+        result = passed_on(
             gradient_descent(
                 loss, params, *data, optimizer=optimizer(rate), steps=steps, batch_size=batch_size, rng=rng
             )
         )
-        rows.append(SweepRow(rate, float(found.loss), str(found.status)))
+        rows.append(SweepRow(rate, float(result.loss), str(result.status)))
     return tuple(rows)

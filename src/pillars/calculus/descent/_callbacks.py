@@ -13,7 +13,7 @@ from pillars.calculus.descent._plan import Metrics
 from pillars.calculus.descent._result import Descent
 from pillars.calculus.descent._status import RUNNING
 
-__all__ = ["Breaks", "carrying"]
+__all__ = ["Breaks", "attach_descent"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Breaks:
         return self.callback is not None and step % self.every == 0
 
 
-def carrying(error: BaseException, found: Descent, what: str) -> None:
+def attach_descent(error: BaseException, found: Descent, what: str) -> None:
     """Let an exception carry the descent that it ended."""
     steps = int(found.steps)
     code = namespace(found.status_code).full_like(found.status_code, RUNNING)

@@ -12,7 +12,7 @@ from typing import Any
 from pillars._errors import CheckpointError, DTypeError, shown
 from pillars.backends import (
     Backend,
-    backend,
+    backend as backend_of,
     dtype_name,
     tree_flatten,
     tree_leaves,
@@ -49,14 +49,14 @@ class Saved:
             )
         return self.arrays[name]
 
-    def tree(self, name: str, like: Any, home: Backend) -> Any:
+    def tree(self, name: str, like: Any, backend: Backend) -> Any:
         """The tree that was saved under this name, its leaves of the kinds of those of `like`."""
         leaves, treedef = tree_flatten(like)
-        found = []
+        result = []
         for path, leaf in zip(tree_paths(like, name), leaves, strict=True):
             array = self._named(path)
             if isinstance(leaf, (bool, int, float)):
-                found.append(type(leaf)(array.item()))
+                result.append(type(leaf)(array.item()))
                 continue
             if tuple(array.shape) != tuple(leaf.shape) or dtype_name(array.dtype) != dtype_name(leaf.dtype):
                 raise CheckpointError(
@@ -64,16 +64,16 @@ class Saved:
                     f"{dtype_name(array.dtype)}, expected {tuple(leaf.shape)} and {dtype_name(leaf.dtype)}. It is left "
                     "as it is: move it away to begin anew."
                 )
-            found.append(home.asarray(array.copy(), dtype=leaf.dtype, device=home.device_beside(leaf)))
-        return tree_unflatten(treedef, found)
+            result.append(backend.asarray(array.copy(), dtype=leaf.dtype, device=backend.device_beside(leaf)))
+        return tree_unflatten(treedef, result)
 
     def refuse_another_loss(self, plan: Plan, params: Any, data: Any, key: Any) -> None:
         """Refuse a loss that is not at the start what the first loss was; functions' code cannot be compared."""
         if not self.step:
             return
         batch = plan.batch(data, plan.order(key, 0), 0) if plan.batch_size else data
-        xp = plan.home.xp
-        with plan.home.quiet():
+        xp = plan.backend.xp
+        with plan.backend.quiet():
             value = plan.value(params, *batch)
         now, then = float(value), float(self.history[0, 0])
         # compiled, and with another number of threads, it may round otherwise
@@ -92,15 +92,15 @@ class Checkpoint:
     Parameters
     ----------
     path : where. Its folder must be there.
-    home : the backend of the arrays.
+    backend : the backend of the arrays.
     """
 
-    def __init__(self, path: Any, home: Backend) -> None:
+    def __init__(self, path: Any, backend: Backend) -> None:
         if not isinstance(path, (str, os.PathLike)) or isinstance(path, bytes):
             raise DTypeError(
                 f"gradient_descent: checkpoint is {shown(path)}, expected a path such as 'run.safetensors'."
             )
-        self.path, self.home = Path(path), home
+        self.path, self.backend = Path(path), backend
         self.owner: dict[str, str] = {}
         self.always: dict[str, Any] = {}  # trees that every file holds
         if "\0" in str(self.path):
@@ -142,30 +142,30 @@ class Checkpoint:
 
     def save(self, step: int, history: Any, **trees: Any) -> None:
         """Write the file anew: `history` has one row a step, the trees are what :meth:`Saved.tree` gives back."""
-        host = backend("numpy").xp
-        arrays = {"step": host.asarray(step, dtype=host.int64), _HISTORY: self.home.to_numpy(history)}
+        host = backend_of("numpy").xp
+        arrays = {"step": host.asarray(step, dtype=host.int64), _HISTORY: self.backend.to_numpy(history)}
         for name, tree in {**self.always, **trees}.items():
             for path, leaf in zip(tree_paths(tree, name), tree_leaves(tree), strict=True):
                 plain = isinstance(leaf, (bool, int, float))
-                arrays[path] = host.asarray(leaf) if plain else self.home.to_numpy(leaf)
+                arrays[path] = host.asarray(leaf) if plain else self.backend.to_numpy(leaf)
         write(self.path, arrays, self.owner)
 
 
 def identity(plan: Plan, params: Any, data: Any, key: Any, drawn: bool, **numbers: Any) -> dict[str, str]:
     """What makes a descent this one and no other, in words: whatever its bits depend on but functions' code."""
-    home = plan.home
+    backend = plan.backend
     return {
-        "backend": home.name,
+        "backend": backend.name,
         "parameters": ", ".join(
             f"{path or 'array'} {dtype_name(leaf.dtype)}{list(leaf.shape)}"
             for path, leaf in zip(tree_paths(params), tree_leaves(params), strict=True)
         ),
-        "start": _digest(home, params, whole=True),
-        "data": _digest(home, data, whole=False),
+        "start": _digest(backend, params, whole=True),
+        "data": _digest(backend, data, whole=False),
         "optimizer": _optimizer(plan.optimizer),
         "gradient": "by autodiff" if plan.gradient is None else "given",
         "batch_size": str(plan.batch_size),
-        "rng": "drawn anew" if drawn else "none" if key is None else str(home.to_numpy(key).tolist()),
+        "rng": "drawn anew" if drawn else "none" if key is None else str(backend.to_numpy(key).tolist()),
         "monitor": " and ".join(
             repr(one) if isinstance(one, Monitor) else _name(one) for one in plan.monitors
         )
@@ -198,17 +198,17 @@ def _name(f: Any) -> str:
     return "None" if f is None else str(getattr(f, "__qualname__", type(f).__qualname__))
 
 
-def _digest(home: Backend, tree: Any, *, whole: bool) -> str:
+def _digest(backend: Backend, tree: Any, *, whole: bool) -> str:
     """A digest of a tree's shapes, dtypes and numbers; of large arrays of a part of these, evenly spread."""
-    found = hashlib.blake2b(digest_size=16)
+    result = hashlib.blake2b(digest_size=16)
     for path, leaf in zip(tree_paths(tree), tree_leaves(tree), strict=True):
         if not hasattr(leaf, "shape"):
-            found.update(f"{path} {leaf!r};".encode())
+            result.update(f"{path} {leaf!r};".encode())
             continue
-        found.update(f"{path} {dtype_name(leaf.dtype)} {tuple(leaf.shape)};".encode())
-        host = home.to_numpy(leaf if whole else _spread(leaf))
-        found.update(backend("numpy").xp.ascontiguousarray(host).tobytes())
-    return found.hexdigest()
+        result.update(f"{path} {dtype_name(leaf.dtype)} {tuple(leaf.shape)};".encode())
+        host = backend.to_numpy(leaf if whole else _spread(leaf))
+        result.update(backend_of("numpy").xp.ascontiguousarray(host).tobytes())
+    return result.hexdigest()
 
 
 def _spread(x: Any) -> Any:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pillars.backends import backend, namespace, plain_bool, tree_map
-from pillars.calculus.descent._callbacks import Breaks, carrying
+from pillars.backends import backend as backend_of, namespace, plain_bool, tree_map
+from pillars.calculus.descent._callbacks import Breaks, attach_descent
 from pillars.calculus.descent._compiled_program import Carry, Finished, Given, Program
 from pillars.calculus.descent._interrupt import interruptible
 from pillars.calculus.descent._judge import Verdict, judge
@@ -25,8 +25,8 @@ __all__ = ["descend_compiled", "descend_in_trace"]
 
 def descend_in_trace(plan: Plan, params: Any, state: Any, given: Given) -> Descent:
     """The whole descent as part of somebody's program; the history keeps its full length."""
-    found = Program(plan, params, whole_length=True).whole(params, state, given)
-    return _with(found.descent, _judged(plan, found))
+    result = Program(plan, params, whole_length=True).whole(params, state, given)
+    return _with(result.descent, _judged(plan, result))
 
 
 def _with(found: Descent, verdict: Verdict) -> Descent:
@@ -48,17 +48,19 @@ def descend_compiled(
     program = Program(plan, params, whole_length=False)
     with interruptible() as interrupt:
         if not breaks.any or not plan.steps:
-            found = compiled("whole", program.whole)(params, state, given)
-            code = found.descent.status_code
+            result = compiled("whole", program.whole)(params, state, given)
+            code = result.descent.status_code
             # the program does not look up before its end; what was asked for until then is told at least
             if int(code) == RUNNING and interrupt.asked:
-                found = found._replace(descent=found.descent._replace(status_code=_like(code, INTERRUPTED)))
-            return _told(plan, found)
+                result = result._replace(
+                    descent=result.descent._replace(status_code=_like(code, INTERRUPTED))
+                )
+            return _told(plan, result)
         finish = compiled("finish", program.finish)
         carry, parts, done = compiled("first", program.first)(params, state, given), [], 0
         if breaks.saved is not None:
-            carry, done = breaks.saved.tree("carry", carry, plan.home), breaks.saved.step
-            parts = [plan.home.asarray(breaks.saved.history, dtype=program.dtype)]
+            carry, done = breaks.saved.tree("carry", carry, plan.backend), breaks.saved.step
+            parts = [plan.backend.asarray(breaks.saved.history, dtype=program.dtype)]
         code = RUNNING
         while done < plan.steps and int(carry.code) == RUNNING and code == RUNNING:
             length = min(breaks.every - done % breaks.every, plan.steps - done)
@@ -86,7 +88,7 @@ def descend_compiled(
                     code = INTERRUPTED
         if code != RUNNING:
             carry = carry._replace(code=_like(carry.code, code))
-        rows = plan.home.xp.concat(parts) if parts else plan.home.xp.zeros((0, 3), dtype=program.dtype)
+        rows = plan.backend.xp.concat(parts) if parts else plan.backend.xp.zeros((0, 3), dtype=program.dtype)
         return _told(plan, finish(carry, rows, given))
 
 
@@ -107,7 +109,7 @@ def _stop(
     try:
         if breaks.writes(done, plan.steps):
             assert breaks.checkpoint is not None
-            breaks.checkpoint.save(done, plan.home.xp.concat(parts), carry=carry)
+            breaks.checkpoint.save(done, plan.backend.xp.concat(parts), carry=carry)
         if breaks.calls(done):
             what = "the callback"
             assert breaks.callback is not None
@@ -118,35 +120,35 @@ def _stop(
     except KeyboardInterrupt:
         return INTERRUPTED
     except BaseException as error:
-        carrying(error, told(plan.home.xp.concat(parts)), what)
+        attach_descent(error, told(plan.backend.xp.concat(parts)), what)
         raise
     return RUNNING
 
 
 def _told(plan: Plan, found: Finished) -> Descent:
     """The verdict, and the history without the entries of steps that were not taken: on the host they are known."""
-    home, whole = plan.home, found.descent
+    backend, whole = plan.backend, found.descent
     n = int(whole.steps)
     shorter = whole.history.loss.shape[0] != n
     history = History(*(x[:n] for x in whole.history)) if shorter else whole.history
     told = whole._replace(params=None, history=history)
-    host = Finished(tree_map(home.to_numpy, told), home.to_numpy(found.last_loss))
+    host = Finished(tree_map(backend.to_numpy, told), backend.to_numpy(found.last_loss))
     update = plan.optimizer.update
     # nothing could be said of these in the program
     if isinstance(update, (Update, PlateauUpdate)) and update.schedule is not None and n:
-        refuse_rate(update.rule, backend("numpy").xp.min(host.descent.history.learning_rate), home)
-    with backend("numpy").quiet():
+        refuse_rate(update.rule, backend_of("numpy").xp.min(host.descent.history.learning_rate), backend)
+    with backend_of("numpy").quiet():
         verdict = _judged(plan, host)
     now = (whole.status_code, whole.sharpness, whole.limit)
-    made = (home.asarray(x, dtype=y.dtype) for x, y in zip(verdict, now, strict=True))
+    made = (backend.asarray(x, dtype=y.dtype) for x, y in zip(verdict, now, strict=True))
     return _with(whole._replace(history=history), Verdict(*made))
 
 
 def _judged(plan: Plan, finished: Finished) -> Verdict:
     """The verdict on losses, rates, and the last loss that counts; a batch's are not followed by that of all data."""
-    found = finished.descent
-    xp = namespace(found.status_code)
-    history, steps, code = found.history, found.steps, found.status_code
+    result = finished.descent
+    xp = namespace(result.status_code)
+    history, steps, code = result.history, result.steps, result.status_code
     nan = xp.full((1,), xp.nan, dtype=history.loss.dtype)
     losses, rates = xp.concat([history.loss, nan]), xp.concat([history.learning_rate, nan])
     if plan.batch_size:

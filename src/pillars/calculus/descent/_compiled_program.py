@@ -73,15 +73,15 @@ class Program:
     def __init__(self, plan: Plan, params: Any, *, whole_length: bool) -> None:
         self.plan = plan
         self.whole_length = whole_length
-        self.home = plan.home
-        self.xp = plan.home.xp
+        self.backend = plan.backend
+        self.xp = plan.backend.xp
         self.packing = Packing(plan, params)
         self.dtype = rate_dtype(self.xp, tree_leaves(params))
         self.evaluator = plan.evaluator()
 
     def evaluate(self, packed: Any, batch: Any) -> tuple[Any, Any]:
         """The loss and the gradient, which is packed as the parameters are."""
-        with self.home.explaining():
+        with self.backend.explaining():
             value, grads = self.evaluator(self.packing.unpack(packed), batch)
         if self.packing.on:
             return value, self.packing.joined(grads)
@@ -89,7 +89,7 @@ class Program:
 
     def value(self, packed: Any, data: Any) -> Any:
         """The loss."""
-        with self.home.explaining():
+        with self.backend.explaining():
             return self.plan.value(self.packing.unpack(packed), *data)
 
     def first(self, params: Any, state: Any, given: Given) -> Carry:
@@ -112,7 +112,7 @@ class Program:
         """`length` steps, and the history's rows of them, (length, 3)."""
         if not length:
             return carry, self.xp.zeros((0, 3), dtype=self.dtype)
-        with nullcontext() if self.plan.batch_size else self.home.held(given.data):
+        with nullcontext() if self.plan.batch_size else self.backend.held(given.data):
             return self._loop(carry, given, length)
 
     def _loop(self, carry: Carry, given: Given, length: int) -> tuple[Carry, Any]:
@@ -121,12 +121,12 @@ class Program:
         if self.whole_length:
 
             def advance(carry: Carry, _: Any) -> tuple[Carry, Any]:
-                after: tuple[Carry, Any] = self.home.cond(
+                after: tuple[Carry, Any] = self.backend.cond(
                     carry.code == RUNNING, lambda c: self._step(c, given), lambda c: (c, nothing), carry
                 )
                 return after
 
-            return self.home.scan(advance, carry, None, length)
+            return self.backend.scan(advance, carry, None, length)
 
         def proceed(state: Any) -> Any:
             carry, rows, place = state
@@ -134,7 +134,7 @@ class Program:
             return after, rows.at[place].set(row, mode="promise_in_bounds"), place + 1
 
         rows = xp.full((length, 3), xp.nan, dtype=self.dtype)
-        carry, rows, _ = self.home.while_loop(
+        carry, rows, _ = self.backend.while_loop(
             lambda state: (state[0].code == RUNNING) & (state[2] < length),
             proceed,
             (carry, rows, self._whole(0)),
@@ -191,8 +191,8 @@ class Program:
         return self._choose_all(better, Best(loss, carry.params, carry.step), best)
 
     def _choose_all(self, condition: Any, yes: Best, no: Best) -> Best:
-        found: Best = self._choose(condition, yes, no)
-        return found
+        result: Best = self._choose(condition, yes, no)
+        return result
 
     def _norm(self, grads: Any, params: Any) -> tuple[Any, Any]:
         """The gradient's norm, and whether the parameters are finite.
@@ -203,12 +203,12 @@ class Program:
         for g, p in zip(leaves, tree_leaves(params), strict=True):
             square = xp.astype(wide(xp, g), self.dtype) ** 2
             total = total + xp.sum(xp.where(xp.isfinite(p), square, xp.full_like(square, xp.nan)))
-        found: tuple[Any, Any] = self.home.cond(
+        result: tuple[Any, Any] = self.backend.cond(
             (total > _TINY) & xp.isfinite(total),
             lambda: (xp.sqrt(total), xp.asarray(True)),
             lambda: (norm_of_leaves(xp, leaves, self.dtype), self._finite(params)),
         )
-        return found
+        return result
 
     def _batch(self, carry: Carry, given: Given) -> tuple[Any, Any]:
         """The step's data, and the epoch's order of the rows."""
@@ -217,7 +217,7 @@ class Program:
             return given.data, carry.order
         place, epoch = carry.step % plan.batches, carry.step // plan.batches
         again = (place == 0) & (carry.step > 0)
-        order = self.home.cond(again, lambda: plan.order(given.key, epoch), lambda: carry.order)
+        order = self.backend.cond(again, lambda: plan.order(given.key, epoch), lambda: carry.order)
         return plan.batch(given.data, order, self.xp.astype(place, order.dtype)), order
 
     def finish(self, carry: Carry, rows: Any, given: Given) -> Finished:
@@ -233,7 +233,7 @@ class Program:
         back = running & ~sound
         code = xp.where(back, self._broke(carry), code)
         params = self._choose(back, carry.previous, carry.params)
-        loss = self.home.cond(back, lambda: self.value(carry.previous, given.data), lambda: value)
+        loss = self.backend.cond(back, lambda: self.value(carry.previous, given.data), lambda: value)
         step = xp.where(code == LOSS_BROKE, carry.step - 1, carry.step)
         last = loss
         if carry.best is not None:
@@ -244,7 +244,7 @@ class Program:
             loss, step = xp.where(restored, least, loss), xp.where(restored, best.step, step)
         unknown = xp.full((), xp.nan, dtype=self.dtype)
         history = History(*(rows[:, column] for column in range(3)))
-        found = Descent(
+        result = Descent(
             params=self.packing.unpack(params),
             loss=loss,
             history=history,
@@ -255,7 +255,7 @@ class Program:
             params_step=step,
             monitor=self._halted(carry, code),
         )
-        return Finished(found, last)
+        return Finished(result, last)
 
     def _halted(self, carry: Carry, code: Any) -> Any:
         """Which of several monitors halted the run, -1 for none."""

@@ -61,8 +61,8 @@ class ByHand:
         params = tree_unflatten(self.treedef, [_shown(leaf) for leaf in leaves])
         try:
             grads = self.gradient(params, *batch)
-            found = matching_leaves("gradient_descent: gradient", grads, params, self.plan.home)
-            return self.plan.value(params, *batch), found
+            result = matching_leaves("gradient_descent: gradient", grads, params, self.plan.backend)
+            return self.plan.value(params, *batch), result
         except ValueError as error:
             if "read-only" in str(error) and not isinstance(error, PillarsError):
                 raise CapabilityError(
@@ -81,7 +81,7 @@ class Automatic(ByHand):
 
     def __init__(self, plan: Plan, leaves: list[Any], treedef: Any) -> None:
         self.plan, self.treedef = plan, treedef
-        self.space = space_of(plan.home)
+        self.space = space_of(plan.backend)
         # those of the parameters serve every step: numbers grow, so that what is computed from them comes after
         self.nodes = [Node(None, (), None, {}, leaf.shape, leaf.dtype) for leaf in leaves]
         self.last: tuple[Trace, list[Any], Any, Any] | None = None
@@ -119,14 +119,14 @@ class Automatic(ByHand):
     def _walked(self, *, careful: bool) -> list[Any]:
         assert self.last is not None
         trace, leaves, value, node = self.last
-        found: dict[int, Any] = {}
+        result: dict[int, Any] = {}
         if node is not None:
             if self.seed is None or self.seed.dtype != value.dtype:
-                self.seed = self.plan.home.xp.ones_like(value)
-            found = backward(trace, [(node, self.seed)], careful=careful)
+                self.seed = self.plan.backend.xp.ones_like(value)
+            result = backward(trace, [(node, self.seed)], careful=careful)
         grads = []
         for leaf, own in zip(leaves, self.nodes, strict=True):
-            g = found.get(own.number)
+            g = result.get(own.number)
             if type(g) is not self.space.array_type:  # nothing came through, or a scalar of the library
                 g = self.space.base.zeros_like(leaf) if g is None else self.space.base.asarray(g)
             grads.append(g)

@@ -18,7 +18,7 @@ from pillars.backends import (
     tree_map,
     tree_unflatten,
 )
-from pillars.calculus.descent._callbacks import Breaks, carrying
+from pillars.calculus.descent._callbacks import Breaks, attach_descent
 from pillars.calculus.descent._eager_gradients import ByHand, gradients_of
 from pillars.calculus.descent._eager_updates import Moves, moves_of
 from pillars.calculus.descent._interrupt import Interrupt, interruptible
@@ -54,7 +54,7 @@ class _Kept:
     def rows(self, plan: Plan) -> Any:
         """The history as an array, one row a step."""
         rows = [*zip(self.losses, self.rates, self.norms, strict=True)]
-        return plan.home.xp.reshape(plan.home.asarray(rows, dtype=plan.home.xp.float64), (-1, 3))
+        return plan.backend.xp.reshape(plan.backend.asarray(rows, dtype=plan.backend.xp.float64), (-1, 3))
 
     def take(self, rows: Any) -> None:
         """Begin with the history of an earlier run."""
@@ -69,11 +69,11 @@ class _Kept:
 def descend_eagerly(plan: Plan, params: Any, data: Any, key: Any, bounds: Bounds, breaks: Breaks) -> Descent:
     """Run `plan` from `params`, or from where an earlier run of it stood."""
     if breaks.saved is not None:
-        params = breaks.saved.tree("params", params, plan.home)
+        params = breaks.saved.tree("params", params, plan.backend)
     moves = moves_of(plan, *tree_flatten(params))
     evaluate = gradients_of(plan, moves.leaves, moves.treedef)
     with (
-        plan.home.quiet(),
+        plan.backend.quiet(),
         _blas_threads(params, data),
         evaluate.lent(data) as seen,
         interruptible() as interrupt,
@@ -95,9 +95,9 @@ def descend_eagerly(plan: Plan, params: Any, data: Any, key: Any, bounds: Bounds
         if final is None or code != RUNNING:
             # what stopped the run may have been a batch's
             final = _loss_at(plan, params, data, moves.dtype, code)
-        found = _result(plan, params, final, run.kept, code, moves.dtype)
-        found = found._replace(**_whole(plan, moves, params_step=step, monitor=run.place))
-        return found if run.best is None else _restored(plan, moves, found, data, run.best)
+        result = _result(plan, params, final, run.kept, code, moves.dtype)
+        result = result._replace(**_whole(plan, moves, params_step=step, monitor=run.place))
+        return result if run.best is None else _restored(plan, moves, result, data, run.best)
 
 
 class _Best(NamedTuple):
@@ -117,15 +117,15 @@ def _restored(plan: Plan, moves: Moves, found: Descent, data: Any, best: _Best) 
     if float(found.loss) <= float(value):
         return found
     return found._replace(
-        params=params, loss=plan.home.as_arrays(value), **_whole(plan, moves, params_step=best.step)
+        params=params, loss=plan.backend.as_arrays(value), **_whole(plan, moves, params_step=best.step)
     )
 
 
 def _whole(plan: Plan, moves: Moves, **numbers: int) -> dict[str, Any]:
     """Counts as 0-d arrays beside the parameters."""
-    home = plan.home
-    device = home.device_beside(moves.leaves[0])
-    return {name: home.asarray(n, dtype=home.xp.int32, device=device) for name, n in numbers.items()}
+    backend = plan.backend
+    device = backend.device_beside(moves.leaves[0])
+    return {name: backend.asarray(n, dtype=backend.xp.int32, device=device) for name, n in numbers.items()}
 
 
 def _loss_at(plan: Plan, params: Any, data: Any, dtype: Any, code: int) -> Any:
@@ -135,7 +135,7 @@ def _loss_at(plan: Plan, params: Any, data: Any, dtype: Any, code: int) -> Any:
     except KeyboardInterrupt:
         if code != INTERRUPTED:
             raise
-        return plan.home.asarray(math.nan, dtype=dtype)
+        return plan.backend.asarray(math.nan, dtype=dtype)
 
 
 class _Run:
@@ -160,12 +160,12 @@ class _Run:
         if saved is not None:
             self.begin = saved.step
             self.kept.take(saved.history)
-            self.previous = saved.tree("previous", self.previous, plan.home)
-            moves.restore(saved.tree("moves", moves.saved(), plan.home))
+            self.previous = saved.tree("previous", self.previous, plan.backend)
+            moves.restore(saved.tree("moves", moves.saved(), plan.backend))
             if watch is not None:
-                watch.states = saved.tree("monitor", watch.states, plan.home)
+                watch.states = saved.tree("monitor", watch.states, plan.backend)
             if self.best is not None:
-                self.best = saved.tree("best", self.best, plan.home)
+                self.best = saved.tree("best", self.best, plan.backend)
         self.reached = self.begin, moves.leaves
 
     @property
@@ -245,15 +245,17 @@ class _Run:
             if breaks.calls(done):
                 what = "the callback"
                 assert breaks.callback is not None
-                shown = tree_map(lambda p: plan.home.xp.asarray(p, copy=True), moves.params())
-                found = breaks.callback(done, Metrics(kept.losses[-1], kept.rates[-1], kept.norms[-1], shown))
-                return STOPPED if plain_bool(found) is True else RUNNING
+                shown = tree_map(lambda p: plan.backend.xp.asarray(p, copy=True), moves.params())
+                result = breaks.callback(
+                    done, Metrics(kept.losses[-1], kept.rates[-1], kept.norms[-1], shown)
+                )
+                return STOPPED if plain_bool(result) is True else RUNNING
         except KeyboardInterrupt:
             return INTERRUPTED
         except BaseException as error:
             final = plan.value(moves.params(), *data)
-            found = _result(plan, moves.params(), final, kept, RUNNING, moves.dtype)
-            carrying(error, found._replace(**_whole(plan, moves, params_step=done)), what)
+            result = _result(plan, moves.params(), final, kept, RUNNING, moves.dtype)
+            attach_descent(error, result._replace(**_whole(plan, moves, params_step=done)), what)
             raise
         return RUNNING
 
@@ -282,14 +284,14 @@ def _blas_threads(params: Any, data: Any) -> AbstractContextManager[Any]:
 
 
 def _result(plan: Plan, params: Any, final: Any, kept: _Kept, code: int, dtype: Any) -> Descent:
-    home = plan.home
-    xp, device = home.xp, home.device_beside(tree_leaves(params)[0])
+    backend = plan.backend
+    xp, device = backend.xp, backend.device_beside(tree_leaves(params)[0])
 
     def array(values: Any, kind: Any) -> Any:
-        return home.asarray(values, dtype=kind, device=device)
+        return backend.asarray(values, dtype=kind, device=device)
 
     losses, rates = kept.losses, kept.rates
-    final = home.as_arrays(final)
+    final = backend.as_arrays(final)
     ended = array(code, xp.int32)
     steps = array(len(losses), xp.int32)
     whole = not plan.batch_size and code in {RUNNING, HALTED, STALLED, STOPPED, INTERRUPTED}
@@ -300,7 +302,7 @@ def _result(plan: Plan, params: Any, final: Any, kept: _Kept, code: int, dtype: 
         array([*rates, math.nan] if whole else rates or [math.nan], dtype),
         steps if whole else steps - 1,
         plan.implied,
-        home.as_arrays(final) if plan.batch_size else None,
+        backend.as_arrays(final) if plan.batch_size else None,
     )
     history = History(*(array(values, dtype) for values in (losses, rates, kept.norms)))
     return Descent(
@@ -308,9 +310,9 @@ def _result(plan: Plan, params: Any, final: Any, kept: _Kept, code: int, dtype: 
         loss=final,
         history=history,
         steps=steps,
-        status_code=home.as_arrays(verdict.code),
-        sharpness=home.as_arrays(verdict.sharpness),
-        limit=home.as_arrays(verdict.limit),
+        status_code=backend.as_arrays(verdict.code),
+        sharpness=backend.as_arrays(verdict.sharpness),
+        limit=backend.as_arrays(verdict.limit),
         params_step=steps,
         monitor=array(-1, xp.int32),
     )

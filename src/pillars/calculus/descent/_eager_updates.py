@@ -31,8 +31,8 @@ class Moves:
     """
 
     def __init__(self, plan: Plan, leaves: list[Any], treedef: Any) -> None:
-        self.home = plan.home
-        self.xp = plan.home.xp
+        self.backend = plan.backend
+        self.xp = plan.backend.xp
         self.leaves = leaves
         self.treedef = treedef
         self.dtype = rate_dtype(self.xp, leaves)
@@ -114,9 +114,9 @@ class _ByRule(Moves):
         """Count the next step, from 1, and set its rate."""
         if self.schedule is not None and self.began:
             count = self.taken if isinstance(self.schedule, Schedule) else self.xp.asarray(self.taken)
-            found = scheduled(self.rule, self.schedule, count)
-            refuse_rate(self.rule, found, self.home)
-            self.rate = float(found) * self.level[0]
+            result = scheduled(self.rule, self.schedule, count)
+            refuse_rate(self.rule, result, self.backend)
+            self.rate = float(result) * self.level[0]
         if self.plateau is not None:
             self.rate, *self.level = self.plateau.lowered(scalars, loss, self.rate, *self.level)
         self.taken, self.began = self.taken + 1, True
@@ -127,8 +127,8 @@ class _ByRule(Moves):
         scalars, moved = self.rule.scalars(self.advance(loss), self.rate, math.expm1), []
         for i, (p, g) in enumerate(zip(self.leaves, grads, strict=True)):
             after, kept = self.rule.leaf(self.xp, p, g, self.slots[i], scalars)
-            self.slots[i] = tuple(self.home.as_arrays(s) for s in kept)
-            moved.append(self.home.as_arrays(after))
+            self.slots[i] = tuple(self.backend.as_arrays(s) for s in kept)
+            moved.append(self.backend.as_arrays(after))
         self.leaves = moved
         return self.rate
 
@@ -239,7 +239,7 @@ class _InPlace(_ByRule):
     def _write(self, part: _Part, g: Any, numbers: Any, after: Any) -> float:
         """One part's step, and the sum of squares after it: of a large one by spans, on threads: they change no bit."""
         arrays = (part.p, g, after, *part.slots, *part.scratch)
-        if not self.home.host or part.p.size < 2 * _SPAN or not all(x.flags.c_contiguous for x in arrays):
+        if not self.backend.host or part.p.size < 2 * _SPAN or not all(x.flags.c_contiguous for x in arrays):
             self.rule.write(self.xp, part.p, g, part.slots, numbers, part.scratch, after)
             return self.square(after)
         flat = [x.reshape(-1) for x in arrays]
@@ -273,4 +273,4 @@ def moves_of(plan: Plan, leaves: list[Any], treedef: Any) -> Moves:
     if type(update) is not Update or halves or getattr(update.rule, "moment_dtype", None):
         return Moves(plan, leaves, treedef)
     # the strict namespace writes nothing in place
-    return (_InPlace if hasattr(plan.home.xp, "copyto") else _ByRule)(plan, leaves, treedef)
+    return (_InPlace if hasattr(plan.backend.xp, "copyto") else _ByRule)(plan, leaves, treedef)

@@ -7,7 +7,7 @@ from typing import Any
 
 from pillars._errors import CapabilityError, DTypeError, ShapeError, shown
 from pillars.backends import common_dtype, count, procedure, tree_leaves, within
-from pillars.calculus._parameters import home_of, number_on, start, with_data
+from pillars.calculus._parameters import backend_of_parameters, number_on, start, with_data
 from pillars.calculus.descent._callbacks import Breaks
 from pillars.calculus.descent._checkpoint import Checkpoint, identity
 from pillars.calculus.descent._compiled_loop import descend_compiled, descend_in_trace
@@ -172,24 +172,26 @@ def gradient_descent(
     small = _bound("tolerance", tolerance, above=False)
     size = None if batch_size is None else count("gradient_descent", "batch_size", batch_size, 1)
     held = _held(loss, gradient, data)
-    home = home_of("gradient_descent", params, held or data)
-    params = start("gradient_descent", params, held or data, home)
+    backend = backend_of_parameters("gradient_descent", params, held or data)
+    params = start("gradient_descent", params, held or data, backend)
     if held:
-        loss, gradient, data = loss.on(home, params, 0 if size else steps)  # type: ignore[attr-defined]
-    data = with_data("gradient_descent", params, data, home)
+        loss, gradient, data = loss.on(backend, params, 0 if size else steps)  # type: ignore[attr-defined]
+    data = with_data("gradient_descent", params, data, backend)
     optimizer = sgd(0.01) if optimizer is None else optimizer
     rows = 0 if size is None else rows_of(data, size)
-    plan = Plan(home, loss, gradient, optimizer, steps, rows, size, monitors)
+    plan = Plan(backend, loss, gradient, optimizer, steps, rows, size, monitors)
     bounds = Bounds(clip, limit, small)
     key = _key(rng, None if batch_size is None else tree_leaves(params)[0])
-    store = None if checkpoint is None else Checkpoint(checkpoint, home)
-    if home.name != "jax":
+    store = None if checkpoint is None else Checkpoint(checkpoint, backend)
+    if backend.name != "jax":
         key, breaks = _breaks(plan, params, held or data, data, key, rng, bounds, callback, store, every)
-        return _blamed(plan, params, data, descend_eagerly(plan, params, data, key, bounds, breaks))
+        return _with_its_sign_checked(
+            plan, params, data, descend_eagerly(plan, params, data, key, bounds, breaks)
+        )
     state = optimizer.init(params)
-    dtype = common_dtype(home.xp, *(p.dtype for p in tree_leaves(params)), home.xp.float32)
-    given = Given(data, key, *(None if x is None else number_on(home, x, dtype) for x in bounds))
-    if home.in_trace() or any(home.is_tracer(type(x)) for x in tree_leaves((params, state, given))):
+    dtype = common_dtype(backend.xp, *(p.dtype for p in tree_leaves(params)), backend.xp.float32)
+    given = Given(data, key, *(None if x is None else number_on(backend, x, dtype) for x in bounds))
+    if backend.in_trace() or any(backend.is_tracer(type(x)) for x in tree_leaves((params, state, given))):
         for name, wanted in (("callback", callback), ("checkpoint", checkpoint)):
             if wanted is not None:
                 raise CapabilityError(
@@ -199,11 +201,11 @@ def gradient_descent(
         return descend_in_trace(plan, params, state, given)
     key, breaks = _breaks(plan, params, held or data, data, key, rng, bounds, callback, store, every)
     given = given._replace(key=key)
-    found = descend_compiled(plan, params, state, given, breaks, keeper(plan, (params, data)))
-    return _blamed(plan, params, data, found)
+    result = descend_compiled(plan, params, state, given, breaks, keeper(plan, (params, data)))
+    return _with_its_sign_checked(plan, params, data, result)
 
 
-def _blamed(plan: Plan, params: Any, data: Any, found: Descent) -> Descent:
+def _with_its_sign_checked(plan: Plan, params: Any, data: Any, found: Descent) -> Descent:
     """The result of a run that blew up, with the given gradient looked at: its sign comes before any rate."""
     if plan.gradient is None or found.status not in ("diverged", "nonfinite") or not int(found.steps):
         return found
@@ -213,7 +215,7 @@ def _blamed(plan: Plan, params: Any, data: Any, found: Descent) -> Descent:
     # a loss of the caller's that cannot be asked once more, out of turn: the run stands as it is
     except Exception:
         return found
-    xp = plan.home.xp
+    xp = plan.backend.xp
     nan = xp.full_like(found.limit, xp.nan)
     return found._replace(status_code=xp.full_like(found.status_code, UPHILL), sharpness=nan, limit=nan)
 
@@ -238,7 +240,7 @@ def _breaks(
     saved = store.load(owner, plan.steps)
     if key is not None:
         if saved is not None:
-            key = saved.tree("key", key, plan.home)
+            key = saved.tree("key", key, plan.backend)
         store.always = {"key": key}
     if saved is not None:
         saved.refuse_another_loss(plan, params, data, key)

@@ -72,10 +72,10 @@ def judge(code: Any, losses: Any, rates: Any, last: Any, implied: Any, after: An
     steady = ((last >= 4) | (few & (last >= 3))) & rose & (xp.max(growths) < _STEADY * xp.min(growths))
     steady = steady & (xp.max(rate) == xp.min(rate)) & (growths[2] > _NOTICEABLE)
     growth = xp.sqrt(xp.where(steady, growths[2], xp.ones_like(growths[2])))
-    found = implied(growth, rate[3])
-    if found is None:
+    result = implied(growth, rate[3])
+    if result is None:
         return Verdict(verdict, nan, nan)
-    sharpness, limit = found
+    sharpness, limit = result
     broke = few | (verdict == DIVERGED) | (verdict == LOSS_BROKE) | (verdict == GRADIENT_BROKE)
     told = steady & broke
     return Verdict(verdict, xp.where(told, sharpness, nan), xp.where(told, limit, nan))

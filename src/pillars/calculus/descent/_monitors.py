@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from pillars._errors import DTypeError, ShapeError, shown
-from pillars.backends import Backend, backend, chosen, count, dtype_kind, tree_leaves, within
+from pillars.backends import Backend, backend as backend_of, chosen, count, dtype_kind, tree_leaves, within
 from pillars.calculus._parameters import one_number, rate_dtype
 
 __all__ = [
@@ -84,14 +84,14 @@ class Monitor:
         """
         leaves = [x for x in tree_leaves(like) if hasattr(x, "shape")]
         if leaves:
-            home = backend(leaves[0])
+            backend = backend_of(leaves[0])
             floats = [x for x in leaves if dtype_kind(x.dtype) in ("float", "half")]
-            dtype = rate_dtype(home.xp, floats) if floats else home.default_float
-            return self._fresh(_maker(home, dtype, home.device_beside(leaves[0])))
-        home, choice = backend(), chosen()
-        mine = choice.backend == home.name
-        dtype = (choice.dtype if mine else None) or home.default_float
-        return self._fresh(_maker(home, dtype, choice.device if mine else None))
+            dtype = rate_dtype(backend.xp, floats) if floats else backend.default_float
+            return self._fresh(_maker(backend, dtype, backend.device_beside(leaves[0])))
+        backend, choice = backend_of(), chosen()
+        mine = choice.backend == backend.name
+        dtype = (choice.dtype if mine else None) or backend.default_float
+        return self._fresh(_maker(backend, dtype, choice.device if mine else None))
 
     def update(self, loss: Any, state: Any) -> Any:
         """The state after one more loss: a number or a 0-d array; ``state.halted`` says whether to halt."""
@@ -100,12 +100,12 @@ class Monitor:
                 f"{type(self).__name__}: state is {shown(state)}, expected what init or update returned. "
                 "The loss comes first: update(loss, state)."
             )
-        home = backend(state.halted)
-        xp, dtype = home.xp, state[0].dtype
-        value = one_number(type(self).__name__, loss, home, dtype)
-        with home.quiet():
+        backend = backend_of(state.halted)
+        xp, dtype = backend.xp, state[0].dtype
+        value = one_number(type(self).__name__, loss, backend, dtype)
+        with backend.quiet():
             made = self.advance(xp, lambda n: xp.astype(n, dtype), value, state)
-        return type(state)(*(home.as_arrays(x) for x in made))
+        return type(state)(*(backend.as_arrays(x) for x in made))
 
     def first(self) -> Any:
         """The state before any loss, of Python's numbers."""
@@ -131,10 +131,10 @@ def watching(monitor: Any, like: Any) -> Any:
     return state
 
 
-def _maker(home: Backend, dtype: Any, device: Any) -> Callable[[Any], Any]:
+def _maker(backend: Backend, dtype: Any, device: Any) -> Callable[[Any], Any]:
     """From Python's numbers to 0-d arrays: bools, counts, and floats of `dtype`."""
-    kinds = {bool: home.xp.bool, int: home.xp.int32, float: dtype}
-    return lambda value: home.asarray(value, dtype=kinds[type(value)], device=device)
+    kinds = {bool: backend.xp.bool, int: backend.xp.int32, float: dtype}
+    return lambda value: backend.asarray(value, dtype=kinds[type(value)], device=device)
 
 
 @dataclass(frozen=True, kw_only=True)

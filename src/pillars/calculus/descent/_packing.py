@@ -21,7 +21,7 @@ class Packing:
     """
 
     def __init__(self, plan: Plan, params: Any) -> None:
-        self.xp = plan.home.xp
+        self.xp = plan.backend.xp
         leaves, self.treedef = tree_flatten(params)
         self.shapes = [leaf.shape for leaf in leaves]
         self.on = (

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from pillars._errors import DTypeError, ShapeError
 from pillars.backends import (
     Backend,
-    backend,
+    backend as backend_of,
     dtype_kind,
     dtype_name,
     tree_flatten,
@@ -52,7 +52,7 @@ class Bounds(NamedTuple):
 class Plan:
     """A descent's fixed part: what a compiled loop is compiled for."""
 
-    home: Backend
+    backend: Backend
     loss: Callable[..., Any]
     gradient: Callable[..., Any] | None
     optimizer: Optimizer
@@ -68,9 +68,9 @@ class Plan:
     def checked(self, y: Any) -> Any:
         """What the loss returned, made sure to be one real number."""
         if isinstance(y, (int, float)):
-            return self.home.asarray(float(y))
+            return self.backend.asarray(float(y))
         shape = getattr(y, "shape", None)
-        if shape is None or backend("numpy").is_masked(y):
+        if shape is None or backend_of("numpy").is_masked(y):
             raise DTypeError(f"gradient_descent: loss returned {type(y).__name__}, expected a 0-d array.")
         if shape != ():
             raise ShapeError(
@@ -85,9 +85,9 @@ class Plan:
 
     def evaluator(self) -> Callable[..., tuple[Any, list[Any]]]:
         """(params, batch) -> the loss and the gradient's leaves, like the parameters'."""
-        home, gradient = self.home, self.gradient
+        backend, gradient = self.backend, self.gradient
         if gradient is None:
-            both = home.value_and_grad(self.value)
+            both = backend.value_and_grad(self.value)
 
             def automatic(params: Any, batch: Any) -> tuple[Any, list[Any]]:
                 value, grads = both(params, *batch)
@@ -98,7 +98,7 @@ class Plan:
         def by_hand(params: Any, batch: Any) -> tuple[Any, list[Any]]:
             grads = gradient(params, *batch)
             return self.value(params, *batch), matching_leaves(
-                "gradient_descent: gradient", grads, params, home
+                "gradient_descent: gradient", grads, params, backend
             )
 
         return by_hand
@@ -133,14 +133,16 @@ class Plan:
     def order(self, key: Any, epoch: Any) -> Any:
         """The order of the rows in one epoch."""
         if isinstance(epoch, int):
-            epoch = self.home.asarray(epoch, dtype=self.home.xp.int32, device=self.home.device_beside(key))
+            epoch = self.backend.asarray(
+                epoch, dtype=self.backend.xp.int32, device=self.backend.device_beside(key)
+            )
         return permutation(fold_in(key, epoch), self.rows)
 
     def batch(self, data: Any, order: Any, number: Any) -> Any:
         """Batch `number` of an epoch: its rows of every array that has rows."""
         assert self.batch_size is not None
-        xp = self.home.xp
-        places = xp.arange(self.batch_size, dtype=order.dtype, device=self.home.device_beside(order))
+        xp = self.backend.xp
+        places = xp.arange(self.batch_size, dtype=order.dtype, device=self.backend.device_beside(order))
         chosen = xp.take(order, number * self.batch_size + places, axis=0)
         return tree_map(lambda x: xp.take(x, chosen, axis=0) if getattr(x, "shape", ()) else x, data)
 

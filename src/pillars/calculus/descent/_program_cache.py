@@ -26,7 +26,7 @@ class _Kept:
 
     def __init__(self, plan: Plan) -> None:
         self.at_hand = local()
-        self.program = plan.home.jit(self._traced)
+        self.program = plan.backend.jit(self._traced)
 
     def _traced(self, *args: Any) -> Any:
         return self.at_hand.function(*args)
@@ -55,7 +55,7 @@ def keeper(plan: Plan, trees: Any) -> Callable[[str, Callable[..., Any]], Callab
 
     def compiled(name: str, f: Callable[..., Any]) -> Callable[..., Any]:
         if mark is None:
-            return plan.home.jit(f)
+            return plan.backend.jit(f)
         key = (name, plan.steps, plan.rows, plan.batch_size, mark)
         with _lock:
             kept = programs.get(key)

@@ -6,7 +6,7 @@ import math
 from typing import Any, NamedTuple
 
 from pillars._errors import CapabilityError
-from pillars.backends import backend, tree_leaves
+from pillars.backends import backend as backend_of, tree_leaves
 from pillars.calculus.descent._advice import advised
 from pillars.calculus.descent._status import Status
 
@@ -101,13 +101,13 @@ class Descent(NamedTuple):
 
 
 def _each(f: Any, *arrays: Any) -> Any:
-    home = backend(arrays[0])
-    if any(home.is_tracer(type(x)) for x in arrays):
+    backend = backend_of(arrays[0])
+    if any(backend.is_tracer(type(x)) for x in arrays):
         raise CapabilityError(
             "Descent: status and advice are words, which have to be read outside the compiled function. "
             "Return the Descent from it, or use status_code inside."
         )
-    host = [home.to_numpy(x) for x in arrays]
+    host = [backend.to_numpy(x) for x in arrays]
 
     def walk(parts: list[Any]) -> Any:
         if parts[0].ndim == 0:

@@ -36,8 +36,8 @@ class Watcher:
 
 def watcher_of(plan: Plan, moves: Moves) -> Watcher | None:
     """What watches the losses of a run; None without a monitor."""
-    home, dtype = plan.home, moves.dtype
-    device = home.device_beside(moves.leaves[0])
+    backend, dtype = plan.backend, moves.dtype
+    device = backend.device_beside(moves.leaves[0])
     states: list[Any] = []
     advances: list[Callable[[float, Any], Any]] = []
 
@@ -45,11 +45,11 @@ def watcher_of(plan: Plan, moves: Moves) -> Watcher | None:
         return lambda loss, state: monitor.advance(scalars, float, loss, state)
 
     def own(monitor: Any) -> Callable[[float, Any], Any]:
-        return lambda loss, state: monitor.update(home.asarray(loss, dtype=dtype, device=device), state)
+        return lambda loss, state: monitor.update(backend.asarray(loss, dtype=dtype, device=device), state)
 
     for monitor in plan.monitors:
         known = isinstance(monitor, Monitor)
-        like = home.asarray(0.0, dtype=dtype, device=device)
+        like = backend.asarray(0.0, dtype=dtype, device=device)
         states.append(monitor.first() if known else watching(monitor, like))
         advances.append(fast(monitor) if known else own(monitor))
     return Watcher(states, advances) if states else None

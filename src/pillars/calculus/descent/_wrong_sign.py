@@ -22,7 +22,7 @@ def points_uphill(plan: Plan, params: Any, data: Any) -> bool:
     """
     if plan.gradient is None:
         return False
-    with plan.home.quiet():
+    with plan.backend.quiet():
         _, grads = plan.evaluator()(params, data)
         leaves = tree_leaves(params)
         squares = sum(_square(plan, g) for g in grads)
@@ -30,19 +30,19 @@ def points_uphill(plan: Plan, params: Any, data: Any) -> bool:
         if not 0 < squares < math.inf or not math.isfinite(size):
             return False
         rebuild, start = plan.rebuild(params), float(plan.value(params, *data))
-        found = []
+        result = []
         for step in _STEPS:
             t = step * size / math.sqrt(squares)
             moved = rebuild(
                 [
-                    plan.home.as_arrays(p - plan.home.xp.astype(g, p.dtype) * t)
+                    plan.backend.as_arrays(p - plan.backend.xp.astype(g, p.dtype) * t)
                     for p, g in zip(leaves, grads, strict=True)
                 ]
             )
-            found.append((float(plan.value(moved, *data)) - start) / (t * squares))
-    return all(abs(rise - 1.0) < _NEAR for rise in found)
+            result.append((float(plan.value(moved, *data)) - start) / (t * squares))
+    return all(abs(rise - 1.0) < _NEAR for rise in result)
 
 
 def _square(plan: Plan, x: Any) -> float:
-    wide = plan.home.xp.astype(x, plan.home.default_float)
-    return float(plan.home.xp.sum(wide * wide))
+    wide = plan.backend.xp.astype(x, plan.backend.default_float)
+    return float(plan.backend.xp.sum(wide * wide))

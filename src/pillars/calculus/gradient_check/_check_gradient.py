@@ -19,7 +19,7 @@ from pillars.backends import (
     tree_paths,
     tree_unflatten,
 )
-from pillars.calculus._parameters import home_of, matching_leaves, start
+from pillars.calculus._parameters import backend_of_parameters, matching_leaves, start
 from pillars.calculus.autodiff import numbers_of, places_of, require_function
 from pillars.calculus.gradient_check._flat_function import Subject, floating_parts
 from pillars.calculus.gradient_check._verdict import METHODS, GradientCheck, check_subject
@@ -107,8 +107,10 @@ def check_gradient(
     places = places_of("check_gradient", numbers, len(args))
     chosen = tuple(args[place] for place in places)
     rest = tuple(argument for place, argument in enumerate(args) if place not in places)
-    home = home_of("check_gradient", chosen if several else chosen[0], [_arrays_only(x) for x in rest])
-    first = start("check_gradient", chosen if several else chosen[0], rest, home, "argument")
+    backend = backend_of_parameters(
+        "check_gradient", chosen if several else chosen[0], [_arrays_only(x) for x in rest]
+    )
+    first = start("check_gradient", chosen if several else chosen[0], rest, backend, "argument")
     for path, leaf in zip(tree_paths(first), tree_leaves(first), strict=True):
         if dtype_kind(leaf.dtype) == "half":
             raise DTypeError(
@@ -125,30 +127,30 @@ def check_gradient(
 
     def contracted(f: Callable[..., Any]) -> Callable[[list[Any], list[Any]], list[Any]]:
         def total(leaves: list[Any], cotangents: list[Any], others: tuple[Any, ...]) -> Any:
-            found = floating_parts(f(*arguments(leaves, others)))
-            parts = [_sum(y * c) for y, c in zip(found, cotangents, strict=True)]
+            result = floating_parts(f(*arguments(leaves, others)))
+            parts = [_sum(y * c) for y, c in zip(result, cotangents, strict=True)]
             return functools.reduce(lambda a, b: a + b, parts)
 
-        derive = home.grad(total)
+        derive = backend.grad(total)
         return lambda leaves, cotangents: tree_leaves(derive(leaves, cotangents, rest))
 
     record = getattr(f, "record", None)
     own = record is not None and getattr(record.rules, "vjp", None) is not None
     body = record.body if own and record is not None else f
     if gradient is not None:
-        _refuse_jacobian(home, f, arguments(leaves))
+        _refuse_jacobian(backend, f, arguments(leaves))
 
         def by_hand(leaves: list[Any], cotangents: list[Any]) -> list[Any]:
             made = tree_unflatten(treedef, leaves)
-            return matching_leaves("check_gradient: gradient", gradient(*arguments(leaves)), made, home)
+            return matching_leaves("check_gradient: gradient", gradient(*arguments(leaves)), made, backend)
 
         names = [path or "argument" for path in tree_paths(first)]
         subject = Subject(
-            home, leaves, lambda leaves: f(*arguments(leaves)), by_hand, contracted(f), names=names
+            backend, leaves, lambda leaves: f(*arguments(leaves)), by_hand, contracted(f), names=names
         )
     elif own:
         subject = Subject(
-            home,
+            backend,
             leaves,
             lambda leaves: f(*arguments(leaves)),
             _pulled_back(record, arguments, places),
@@ -156,7 +158,7 @@ def check_gradient(
             lambda leaves: body(*arguments(leaves)),
         )
     else:
-        subject = Subject(home, leaves, lambda leaves: f(*arguments(leaves)), contracted(f), None)
+        subject = Subject(backend, leaves, lambda leaves: f(*arguments(leaves)), contracted(f), None)
     return check_subject(subject, wanted)
 
 
@@ -166,8 +168,8 @@ def _pulled_back(record: Any, arguments: Callable[[list[Any]], list[Any]], place
         needs = record.needs(*[p.is_array and p.position in places for p in record.differentiable])
         y, pullback = forward_and_pullback(record, values, needs)
         given = pullback(tree_unflatten(tree_flatten(y)[1], cotangents))
-        found = {p.position: g for p, g in zip(record.differentiable, given, strict=True) if g is not None}
-        return [found[place] for place in places]
+        result = {p.position: g for p, g in zip(record.differentiable, given, strict=True) if g is not None}
+        return [result[place] for place in places]
 
     return pull
 
@@ -191,10 +193,10 @@ def _arrays_only(tree: Any) -> list[Any]:
     return [leaf for leaf in tree_leaves(tree) if hasattr(leaf, "shape")]
 
 
-def _refuse_jacobian(home: Any, f: Callable[..., Any], arguments: list[Any]) -> None:
-    with home.quiet():
-        found = tree_leaves(f(*arguments))
-    shapes = [tuple(getattr(y, "shape", ())) for y in found]
+def _refuse_jacobian(backend: Any, f: Callable[..., Any], arguments: list[Any]) -> None:
+    with backend.quiet():
+        result = tree_leaves(f(*arguments))
+    shapes = [tuple(getattr(y, "shape", ())) for y in result]
     if shapes != [()]:
         raise ShapeError(
             f"check_gradient: f returned shape {shapes[0] if len(shapes) == 1 else shapes} beside a gradient, expected "

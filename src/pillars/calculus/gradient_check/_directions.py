@@ -61,9 +61,9 @@ def survey(subject: Subject, problem: Problem, bad: Any) -> Survey:
     def walk(directions: list[Any]) -> bool:
         clean = True
         for u in directions:
-            found = probe(problem, u)
-            (smooth if found.differentiable else broken).append((u, found))
-            clean = clean and found.differentiable
+            result = probe(problem, u)
+            (smooth if result.differentiable else broken).append((u, result))
+            clean = clean and result.differentiable
         return clean
 
     for group in groups:
@@ -78,7 +78,7 @@ def survey(subject: Subject, problem: Problem, bad: Any) -> Survey:
         del smooth[before:]
         blocks = list(_blocks(subject, problem, group, broken))
         rest = host.concatenate([host.zeros(0, dtype=int), *(block for block, _, _ in blocks)])
-        smooth += [(u, found) for _, u, found in blocks]
+        smooth += [(u, result) for _, u, result in blocks]
         spared += group.size - rest.size
         if rest.size > 1:
             walk([along(subject, rest) for _ in range(_SIGNED)])
@@ -110,11 +110,11 @@ def _blocks(
         waiting.sort(key=lambda block: (bool(subject.x[block[0]] != subject.x[block[-1]]), block.size))
         block = waiting.pop()
         u = along(subject, block)
-        found = probe(problem, u)
-        if found.differentiable:
-            yield block, u, found
+        result = probe(problem, u)
+        if result.differentiable:
+            yield block, u, result
             continue
-        broken.append((u, found))
+        broken.append((u, result))
         if block.size > 1:
             waiting += [block[: block.size // 2], block[block.size // 2 :]]
 
@@ -124,9 +124,9 @@ def kink_note(broken: list[tuple[Any, Probe]]) -> str | None:
     if not broken:
         return None
     jumping = [each for each in broken if each[1].gap]
-    u, found = max(jumping or broken, key=lambda each: (-(each[0] != 0).sum(), each[1].jump))
+    u, result = max(jumping or broken, key=lambda each: (-(each[0] != 0).sum(), each[1].jump))
     places = [int(i) for i in u.nonzero()[0]]
     where = f"along entry {places[0]}" if len(places) == 1 else "in such a direction"
-    if found.gap:
-        return f"a jump {where}: the function changes by {found.gap:.3g}, however small the step"
-    return f"a kink {where}: the slopes on its two sides differ by {found.jump:.3g}, however small the step"
+    if result.gap:
+        return f"a jump {where}: the function changes by {result.gap:.3g}, however small the step"
+    return f"a kink {where}: the slopes on its two sides differ by {result.jump:.3g}, however small the step"

@@ -27,12 +27,12 @@ def nonfinite(evidence: Evidence) -> CheckRow | None:
     largest = float(subject.host.max(subject.host.abs(evidence.gradient)))  # of those that are finite
     for place in places[:_NAMED]:
         u = along(subject, [place])
-        found = probe(evidence.problem, u)
-        if found.error is None or not found.differentiable:
+        result = probe(evidence.problem, u)
+        if result.error is None or not result.differentiable:
             continue
-        known = max(abs(found.error), largest * float(subject.host.linalg.norm(u)))
-        if found.truncation + found.rounding < 1e-2 * known + 1e-6:
-            slope = f"where the function's slope is {found.error:.3g}"
+        known = max(abs(result.error), largest * float(subject.host.linalg.norm(u)))
+        if result.truncation + result.rounding < 1e-2 * known + 1e-6:
+            slope = f"where the function's slope is {result.error:.3g}"
             if subject.autodiff is None and math.isnan(float(evidence.raw[place])):
                 return apart(
                     "",

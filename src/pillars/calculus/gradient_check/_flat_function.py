@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pillars._errors import DTypeError, one_line
-from pillars.backends import Backend, backend, dtype_kind, dtype_name, tree_leaves
+from pillars.backends import Backend, backend as backend_of, dtype_kind, dtype_name, tree_leaves
 
 __all__ = ["LONGEST", "Subject", "floating_parts"]
 
@@ -20,7 +20,7 @@ class Subject:
 
     Parameters
     ----------
-    home : the arrays' backend.
+    backend : the arrays' backend.
     leaves : the arrays, as they are at the point of the check.
     function : list of arrays -> output, an array or a tree of them.
     gradient : (list of arrays, list of cotangents) -> list of arrays: the gradient to be checked.
@@ -32,7 +32,7 @@ class Subject:
 
     def __init__(
         self,
-        home: Backend,
+        backend: Backend,
         leaves: Sequence[Any],
         function: Callable[[list[Any]], Any],
         gradient: Callable[[list[Any], list[Any]], list[Any]],
@@ -41,32 +41,32 @@ class Subject:
         seed: int = 0,
         names: Sequence[str] | None = None,
     ) -> None:
-        self.home = home
+        self.backend = backend
         self.leaves = list(leaves)
         self.seed = seed
         self.names = list(names) if names is not None else [f"array {i}" for i in range(len(self.leaves))]
-        self.host = backend("numpy").xp
-        self.function = _compiled(home, lambda leaves: _floating(home, function(leaves)))
-        self.gradient = _compiled(home, gradient)
-        self.autodiff = None if autodiff is None else _compiled(home, autodiff)
-        self.complex_function = _compiled(home, complex_function or function)
+        self.host = backend_of("numpy").xp
+        self.function = _compiled(backend, lambda leaves: _floating(backend, function(leaves)))
+        self.gradient = _compiled(backend, gradient)
+        self.autodiff = None if autodiff is None else _compiled(backend, autodiff)
+        self.complex_function = _compiled(backend, complex_function or function)
         self.sizes = [math.prod(leaf.shape) for leaf in self.leaves]
         self.x = self.flat(self.leaves)
-        found = self.function(self.leaves)
-        self.y = self.flat(found)
+        result = self.function(self.leaves)
+        self.y = self.flat(result)
         random = self.host.random.default_rng(seed)
-        scalar = len(found) == 1 and found[0].shape == ()
+        scalar = len(result) == 1 and result[0].shape == ()
         self.weights = self.host.ones(1) if scalar else random.standard_normal(self.y.shape)
         self.random = random
         self.cotangents = []
         start = 0
-        for y in found:
+        for y in result:
             part = self.weights[start : start + math.prod(y.shape)].reshape(y.shape)
-            self.cotangents.append(home.asarray(part, dtype=y.dtype, device=home.device_beside(y)))
+            self.cotangents.append(backend.asarray(part, dtype=y.dtype, device=backend.device_beside(y)))
             start += math.prod(y.shape)
         self.weights = self.flat(self.cotangents)
-        self.eps = max(float(home.xp.finfo(x.dtype).eps) for x in [*self.leaves, *found])
-        self.tiny = max(float(home.xp.finfo(x.dtype).smallest_normal) for x in [*self.leaves, *found])
+        self.eps = max(float(backend.xp.finfo(x.dtype).eps) for x in [*self.leaves, *result])
+        self.tiny = max(float(backend.xp.finfo(x.dtype).smallest_normal) for x in [*self.leaves, *result])
         self.depth = 26 if self.eps < 1e-10 else 20
         # its square vanishes beside 1, itself does not underflow
         self.imaginary = 1e-30 if self.eps < 1e-10 else 1e-15
@@ -83,7 +83,7 @@ class Subject:
     def flat(self, leaves: Sequence[Any]) -> Any:
         """Arrays end to end, float64 on the host."""
         parts = [
-            self.host.asarray(self.home.to_numpy(x), dtype=self.host.float64).reshape(-1) for x in leaves
+            self.host.asarray(self.backend.to_numpy(x), dtype=self.host.float64).reshape(-1) for x in leaves
         ]
         return self.host.concatenate(parts) if parts else self.host.zeros(0)
 
@@ -94,10 +94,14 @@ class Subject:
             part = vector[start : start + size].reshape(leaf.shape)
             dtype = leaf.dtype
             if complex_numbers:
-                dtype = self.home.xp.complex64 if dtype_name(dtype) == "float32" else self.home.xp.complex128
+                dtype = (
+                    self.backend.xp.complex64
+                    if dtype_name(dtype) == "float32"
+                    else self.backend.xp.complex128
+                )
             else:
                 part = part.astype(dtype_name(dtype))
-            made.append(self.home.asarray(part, dtype=dtype, device=self.home.device_beside(leaf)))
+            made.append(self.backend.asarray(part, dtype=dtype, device=self.backend.device_beside(leaf)))
             start += size
         return made
 
@@ -131,14 +135,14 @@ class Subject:
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("error", message="Casting complex")
-                found = floating_parts(self.complex_function(leaves))
+                result = floating_parts(self.complex_function(leaves))
         except Exception as error:  # whatever a function makes of complex numbers, it is its answer
             return f"it refuses complex numbers: {one_line(error, LONGEST)}"
         total, start = 0.0, 0
-        for y in found:
+        for y in result:
             if not hasattr(y, "dtype") or dtype_kind(y.dtype) != "complex":
                 return "it gives real numbers for complex ones: the imaginary part was dropped"
-            part = self.host.asarray(self.home.to_numpy(y)).reshape(-1)
+            part = self.host.asarray(self.backend.to_numpy(y)).reshape(-1)
             total += float(
                 self.host.sum(self.weights[start : start + part.size] * (part.imag.astype("float64") / h))
             )
@@ -157,9 +161,9 @@ def _counts(y: Any) -> bool:
     return isinstance(y, int) or dtype_kind(getattr(y, "dtype", None)) in ("integer", "bool")
 
 
-def _floating(home: Any, found: Any) -> list[Any]:
-    dtype = home.default_float
-    leaves = [home.asarray(y, dtype=dtype) if type(y) is float else y for y in floating_parts(found)]
+def _floating(backend: Any, found: Any) -> list[Any]:
+    dtype = backend.default_float
+    leaves = [backend.asarray(y, dtype=dtype) if type(y) is float else y for y in floating_parts(found)]
     for leaf in leaves:
         if not hasattr(leaf, "dtype") or dtype_kind(leaf.dtype) != "float":
             kind = dtype_name(leaf.dtype) if hasattr(leaf, "dtype") else type(leaf).__name__
@@ -170,13 +174,13 @@ def _floating(home: Any, found: Any) -> list[Any]:
     return leaves
 
 
-def _compiled(home: Backend, f: Callable[..., Any]) -> Callable[..., Any]:
+def _compiled(backend: Backend, f: Callable[..., Any]) -> Callable[..., Any]:
     """`f` compiled where the library compiles, or as it is where it looks at values."""
-    fast = home.jit(f)
+    fast = backend.jit(f)
     if fast is f:
 
         def quietly(*args: Any) -> Any:
-            with home.quiet():
+            with backend.quiet():
                 return f(*args)
 
         return quietly
@@ -185,14 +189,14 @@ def _compiled(home: Backend, f: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any) -> Any:
         if not chosen:
             try:
-                found = fast(*args)
+                result = fast(*args)
             # the same call as it is tells whether that was the compiler's or the function's
             except Exception:
-                found = f(*args)
+                result = f(*args)
                 chosen.append(f)
-                return found
+                return result
             chosen.append(fast)
-            return found
+            return result
         return chosen[0](*args)
 
     return call

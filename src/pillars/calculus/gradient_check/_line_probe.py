@@ -73,12 +73,12 @@ def probe(problem: Problem, direction: Any) -> Probe:
 
     What looks like a kink, a jump or a wrong slope is looked at again with smaller steps, where entries are small.
     """
-    found = _measure(problem, direction, climb(problem, direction, problem.depth))
+    result = _measure(problem, direction, climb(problem, direction, problem.depth))
     depth = deepest(problem, direction)
-    doubtful = found.error is None or not found.differentiable or not _agrees(found)
+    doubtful = result.error is None or not result.differentiable or not _agrees(result)
     if doubtful and depth > problem.depth:
         return _measure(problem, direction, climb(problem, direction, depth))
-    return found
+    return result
 
 
 def _agrees(found: Probe) -> bool:

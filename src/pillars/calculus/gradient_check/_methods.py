@@ -82,10 +82,10 @@ class Evidence(NamedTuple):
     def elsewhere(self, rule: Callable[[list[Any], list[Any]], list[Any]]) -> list[tuple[float, Any, Any]]:
         """How far away, the point there, and a gradient, where it is finite."""
         host = self.subject.host
-        found = [(way, x, self.subject.gradient_at(x, rule)) for way, x in self.subject.around()]
-        return [each for each in found if bool(host.all(host.isfinite(each[2])))]
+        result = [(way, x, self.subject.gradient_at(x, rule)) for way, x in self.subject.around()]
+        return [each for each in result if bool(host.all(host.isfinite(each[2])))]
 
-    def restless(self, direction: Any) -> float:
+    def slope_change(self, direction: Any) -> float:
         """What the slope changes by over short ways, where formulas round otherwise than here."""
         there = self.elsewhere(self.subject.gradient)
         changes = [
@@ -129,7 +129,7 @@ def autodiff(evidence: Evidence) -> CheckRow:
 
     def judge(changes: list[tuple[float, Any]]) -> tuple[list[tuple[float, float, float]], Any]:
         """(error, tolerance, unit) an argument, and the entries beyond their tolerance."""
-        found, beyond, begin = [], [host.zeros(0, dtype=int)], 0
+        result, beyond, begin = [], [host.zeros(0, dtype=int)], 0
         for size in filter(None, subject.sizes):
             part = slice(begin, begin + size)
             begin += size
@@ -140,20 +140,20 @@ def autodiff(evidence: Evidence) -> CheckRow:
             ]
             tolerance = subject.eps * (32 * mine + 4 * scale) + 8 * float(host.max(spread[part]))
             tolerance += max(erratic, default=0.0)
-            found.append((float(host.max(host.abs(difference[part]))), tolerance, mine or scale or 1.0))
+            result.append((float(host.max(host.abs(difference[part]))), tolerance, mine or scale or 1.0))
             beyond.append(host.nonzero(host.abs(difference[part]) > tolerance)[0] + part.start)
-        return found, host.concatenate(beyond)
+        return result, host.concatenate(beyond)
 
-    found, beyond = judge([])
+    result, beyond = judge([])
     if beyond.size:
         changes = [
             (way, host.abs(g - subject.gradient_at(point, rule) - difference))
             for way, point, g in evidence.elsewhere(subject.gradient)
         ]
-        found, beyond = judge([(w, host.where(host.isfinite(change), change, 0.0)) for w, change in changes])
+        result, beyond = judge([(w, host.where(host.isfinite(change), change, 0.0)) for w, change in changes])
     if beyond.size and not differentiable_among(subject, evidence.problem, beyond):
         return apart("autodiff", "they differ in entries where the function has no derivative")
-    error, tolerance, unit = max(found, key=lambda each: _ratio(each[0], each[1]))
+    error, tolerance, unit = max(result, key=lambda each: _ratio(each[0], each[1]))
     note = f"{raw.size} entries" + (
         "" if bool(host.all(here)) else f", {int(host.sum(~here))} not finite in both"
     )
@@ -162,7 +162,7 @@ def autodiff(evidence: Evidence) -> CheckRow:
         mine, theirs_there = float(evidence.gradient[k]), float(theirs[k])
         note += f"; most at {subject.named(k)}: {mine:.6g}, by autodiff {theirs_there:.6g}"
         return CheckRow("autodiff", error / unit, tolerance / unit, False, note)
-    vague = max(each[1] / each[2] for each in found)
+    vague = max(each[1] / each[2] for each in result)
     if vague > _TELLS:
         return apart(
             "autodiff",
@@ -179,7 +179,7 @@ def central(evidence: Evidence, walks: list[Walk], words: str) -> CheckRow:
     bounds = [_MARGIN * (p.truncation + p.rounding + extra) for _, p, extra in judged]
     errors = [abs(p.error or 0.0) for _, p, _ in judged]
     bounds = [
-        bound if error <= bound else bound + _MARGIN * evidence.restless(u)
+        bound if error <= bound else bound + _MARGIN * evidence.slope_change(u)
         for error, bound, (u, _, _) in zip(errors, bounds, judged, strict=True)
     ]
     ratio = [_ratio(error, bound) for error, bound in zip(errors, bounds, strict=True)]
@@ -206,7 +206,7 @@ def taylor(evidence: Evidence, walks: list[Walk], words: str) -> CheckRow:
     low = [p for p in fitted if (p.order or 0.0) < _ORDER and p.decays and p.points >= _FITTED]
     for u, p, _ in walks:
         if p in low:
-            own[id(p)] += _MARGIN * evidence.restless(u)
+            own[id(p)] += _MARGIN * evidence.slope_change(u)
     wrong = [p for p in low if abs(p.error or 0.0) > own[id(p)]]
     worst = min(wrong or good or fitted or seen, key=lambda p: p.order or 0.0)
     below = 0.0 if worst.order is None else max(0.0, 2 - worst.order)
@@ -222,8 +222,8 @@ def taylor(evidence: Evidence, walks: list[Walk], words: str) -> CheckRow:
     if fitted and not good:
         return apart("taylor", f"too few regular remainders above rounding: {note}")
     hidden = max(p.hidden + own[id(p)] for p in seen if p.order is None or p.order >= _ORDER)
-    found = _confirmed("taylor", (0.0, hidden), hidden, walks, evidence, note)
-    return found._replace(error=below, tolerance=2 - _ORDER) if found.ok else found
+    result = _confirmed("taylor", (0.0, hidden), hidden, walks, evidence, note)
+    return result._replace(error=below, tolerance=2 - _ORDER) if result.ok else result
 
 
 def complex_step(evidence: Evidence, walks: list[Walk], words: str) -> CheckRow:

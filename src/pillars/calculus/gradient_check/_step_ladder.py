@@ -149,7 +149,7 @@ def _inside(sides: list[list[float]], moves: list[float]) -> float:
         [abs(a - 3 * b + 2 * c) / _TRIPLE for a, b, c in zip(side, side[1:], side[2:], strict=False)]
         for side in sides
     ]
-    found = max((max(side[-_TAIL:], default=0.0) for side in left), default=0.0)
+    result = max((max(side[-_TAIL:], default=0.0) for side in left), default=0.0)
     first = len(moves)  # of the steps at which nothing moves
     while first > 0 and moves[first - 1] == 0:
         first -= 1
@@ -168,8 +168,8 @@ def _inside(sides: list[list[float]], moves: list[float]) -> float:
         )
         spread = len(alike) >= _STAIRS - 2 and max(alike) - min(alike) >= _STAIRS
         if spread or whole:
-            found = max(found, stair)
-    return found
+            result = max(result, stair)
+    return result
 
 
 def _gap(changes: list[float], rounding: float) -> float:

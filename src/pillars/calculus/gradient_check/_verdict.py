@@ -67,13 +67,13 @@ def check_subject(subject: Subject, methods: Sequence[str] = METHODS) -> Gradien
         rows |= {method: senseless._replace(method=method) for method in numerical}
     elif numerical:
         seen = survey(subject, evidence.problem, ~subject.host.isfinite(evidence.raw))
-        walks = [evidence.walk(u, found) for u, found in seen.smooth]
+        walks = [evidence.walk(u, result) for u, result in seen.smooth]
         broken = kink_note(seen.broken) if senseless is None else senseless.note
         for method in numerical:
             row = _NUMERICAL[method](evidence, walks, seen.words)
             # where nothing is wrong along the others, a kink leaves the verdict open
             rows[method] = row if row.ok is False or broken is None else apart(method, broken)
-        if "autodiff" in rows and rows["autodiff"].ok and any(found.gap for _, found in seen.broken):
+        if "autodiff" in rows and rows["autodiff"].ok and any(result.gap for _, result in seen.broken):
             rows["autodiff"] = apart("autodiff", "both agree, but a function that jumps has no derivative")
         doubt = unexplained(evidence, walks)
     elif rows["autodiff"].ok:

@@ -13,7 +13,7 @@ from pillars._errors import BackendError, DTypeError, ShapeError
 from pillars.backends import (
     Backend,
     asarray,
-    backend,
+    backend as backend_of,
     dtype_kind,
     dtype_name,
     namespace,
@@ -50,8 +50,8 @@ class Quadratic(NamedTuple):
         """The value at `w`, in its dtype; not below 0, where its own rounding might carry it."""
         xp = namespace(w, self.matrix)
         off = w - self.center
-        found = self.floor + xp.sum(off * (self.slope + self.matrix @ off))
-        return xp.astype(xp.where(found < 0, xp.zeros_like(found), found), w.dtype)
+        result = self.floor + xp.sum(off * (self.slope + self.matrix @ off))
+        return xp.astype(xp.where(result < 0, xp.zeros_like(result), result), w.dtype)
 
     def gradient(self, w: Any) -> Any:
         """The gradient at `w`, in its dtype."""
@@ -144,16 +144,16 @@ class LeastSquaresLoss:
 
     def __hash__(self) -> int:
         # arrays may be refilled: what a hash is made of must not change with them
-        return hash((self.x.shape, self.y.shape, dtype_name(self.x.dtype), backend(self.x).name))
+        return hash((self.x.shape, self.y.shape, dtype_name(self.x.dtype), backend_of(self.x).name))
 
     def quadratic(self) -> Quadratic:
         """The loss as its formula, computed now; costs nd² operations, and reads x three times.
 
         In float64, on the data's library and device, where the library has float64.
         """
-        home = backend(self.x)
-        xp = home.xp
-        wide = home.stored_dtype(xp.float64)
+        backend = backend_of(self.x)
+        xp = backend.xp
+        wide = backend.stored_dtype(xp.float64)
 
         def rows_of(start: int, end: int) -> list[Any]:
             return [xp.astype(a[start:end, ...], wide, copy=False) for a in (self.x, self.y)]
@@ -167,14 +167,16 @@ class LeastSquaresLoss:
             rest = x @ center - y
             return x.T @ rest, xp.sum(rest * rest)
 
-        with home.quiet():
-            matrix, moment = self._summed(home, products)
-            center = _solved(home, matrix, moment)
-            slope, floor = self._summed(home, rests)
+        with backend.quiet():
+            matrix, moment = self._summed(backend, products)
+            center = _solved(backend, matrix, moment)
+            slope, floor = self._summed(backend, rests)
             entries = math.prod(self.y.shape)
-            return Quadratic(matrix / entries, center, 2 * slope / entries, home.as_arrays(floor / entries))
+            return Quadratic(
+                matrix / entries, center, 2 * slope / entries, backend.as_arrays(floor / entries)
+            )
 
-    def _summed(self, home: Backend, f: Callable[[int, int], tuple[Any, Any]]) -> tuple[Any, Any]:
+    def _summed(self, backend: Backend, f: Callable[[int, int], tuple[Any, Any]]) -> tuple[Any, Any]:
         """The sums over blocks of rows: always the same blocks in the same order, so that threads change no bit."""
         n = self.x.shape[0]
         parts = min(_PARTS, -(-n // _ROWS))
@@ -185,25 +187,27 @@ class LeastSquaresLoss:
             blocks = (f(start, min(start + _ROWS, end)) for start in range(begin, end, _ROWS))
             return reduce(_both, blocks)
 
-        if not home.host:
+        if not backend.host:
             return reduce(_both, map(part, pairwise(cuts)))
         with single_threaded_blas():
             return reduce(_both, pool_map(part, pairwise(cuts)))
 
-    def on(self, home: Backend, params: Any, steps: int) -> tuple[Callable[..., Any], Any, tuple[Any, ...]]:
+    def on(
+        self, backend: Backend, params: Any, steps: int
+    ) -> tuple[Callable[..., Any], Any, tuple[Any, ...]]:
         """What a descent on all rows works with: loss, gradient or None, and data."""
         _check(params, self.x, self.y)
         n, d = self.x.shape
         if (
             d <= n
             and steps >= _CHEAP + d // _COLUMNS_A_STEP
-            and dtype_name(home.stored_dtype(home.xp.float64)) == "float64"
-            and not home.in_trace()
-            and not any(home.is_tracer(type(a)) for a in (params, self.x, self.y))
+            and dtype_name(backend.stored_dtype(backend.xp.float64)) == "float64"
+            and not backend.in_trace()
+            and not any(backend.is_tracer(type(a)) for a in (params, self.x, self.y))
         ):
-            found = self.quadratic()
-            if all(bool(home.xp.all(home.xp.isfinite(part))) for part in found):
-                return _value, _gradient, (found,)
+            result = self.quadratic()
+            if all(bool(backend.xp.all(backend.xp.isfinite(part))) for part in result):
+                return _value, _gradient, (result,)
         return of_rows, None, (self.x, self.y)
 
 
@@ -226,18 +230,18 @@ def _gradient(w: Any, quadratic: Quadratic) -> Any:
     return quadratic.gradient(w)
 
 
-def _solved(home: Backend, matrix: Any, moment: Any) -> Any:
+def _solved(backend: Backend, matrix: Any, moment: Any) -> Any:
     """The solution of the normal equations with a small ridge: far from 0 nowhere that the rows hardly reach.
 
     A distance there comes back as rounding in every step: with the cube root of eps, iterates of ill-conditioned
     problems are ten times closer to those of a loop over the rows than with the square root. What the ridge adds to the
     loss at the center is a millionth of the target's mean square at most, so that nothing to speak of cancels there.
     """
-    xp, d = home.xp, matrix.shape[0]
+    xp, d = backend.xp, matrix.shape[0]
     size = xp.sum(xp.linalg.diagonal(matrix)) / d
     size = xp.where(size > 0, size, xp.ones_like(size))
     lift = float(xp.finfo(matrix.dtype).eps) ** (1 / 3) * size
-    ones = xp.eye(d, dtype=matrix.dtype, device=home.device_beside(matrix))
+    ones = xp.eye(d, dtype=matrix.dtype, device=backend.device_beside(matrix))
     return xp.linalg.solve(matrix + lift * ones, moment)
 
 
@@ -259,14 +263,14 @@ def _pair(x: Any, y: Any) -> tuple[Any, Any]:
         x, y = asarray(x), asarray(y)
     except (DTypeError, ShapeError) as error:
         raise type(error)(f"LeastSquaresLoss: {error}") from error
-    homes = backend(x), backend(y)
-    if homes[0] is not homes[1]:
+    backends = backend_of(x), backend_of(y)
+    if backends[0] is not backends[1]:
         raise BackendError(
-            f"LeastSquaresLoss: x is on {homes[0].name} and y on {homes[1].name}, expected one library. "
+            f"LeastSquaresLoss: x is on {backends[0].name} and y on {backends[1].name}, expected one library. "
             "Convert one of them with pillars.move."
         )
-    home = homes[0]
-    found = []
+    backend = backends[0]
+    result = []
     for name, array in (("x", x), ("y", y)):
         kind = dtype_kind(array.dtype)
         if kind not in ("float", "half", "integer", "bool"):
@@ -274,8 +278,8 @@ def _pair(x: Any, y: Any) -> tuple[Any, Any]:
                 f"LeastSquaresLoss: {name} has dtype {dtype_name(array.dtype)}, expected real numbers."
             )
         whole = kind in ("integer", "bool")
-        found.append(home.xp.astype(array, home.default_float) if whole else array)
-    return found[0], found[1]
+        result.append(backend.xp.astype(array, backend.default_float) if whole else array)
+    return result[0], result[1]
 
 
 def _same(a: Any, b: Any) -> bool:

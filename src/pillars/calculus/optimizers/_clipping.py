@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from pillars.backends import procedure, rate, tree_flatten, tree_unflatten
 from pillars.calculus._norms import scale_and_root, wide
-from pillars.calculus._parameters import check_leaves, home_of, number_on, rate_dtype
+from pillars.calculus._parameters import backend_of_parameters, check_leaves, number_on, rate_dtype
 
 __all__ = ["Clipped", "clip_by_global_norm", "clip_by_value"]
 
@@ -60,14 +60,14 @@ def clip_by_global_norm(grads: Any, max_norm: Any) -> Clipped:
     Clipped(grads={'b': array([-0.8]), 'w': array([0.6, 0. ])}, norm=array(5.))
     """
     where = "clip_by_global_norm"
-    home = home_of(where, grads, ())
+    backend = backend_of_parameters(where, grads, ())
     check_leaves(where, grads, "grads")
     leaves, treedef = tree_flatten(grads)
-    xp, dtype = home.xp, rate_dtype(home.xp, leaves)
+    xp, dtype = backend.xp, rate_dtype(backend.xp, leaves)
     bound = number_on(
-        home, rate(where, max_norm, "max_norm", finite=False), dtype, home.device_beside(leaves[0])
+        backend, rate(where, max_norm, "max_norm", finite=False), dtype, backend.device_beside(leaves[0])
     )
-    with home.quiet():
+    with backend.quiet():
         scale, root = scale_and_root(xp, leaves, dtype)
         norm = scale * root
         over = (norm > bound) & xp.isfinite(root)
@@ -77,7 +77,7 @@ def clip_by_global_norm(grads: Any, max_norm: Any) -> Clipped:
         for g in leaves:
             scaled = xp.astype(wide(xp, g), dtype, copy=False) / scale * share
             made.append(xp.where(over, xp.astype(scaled, g.dtype), g))
-    return Clipped(tree_unflatten(treedef, [home.as_arrays(g) for g in made]), home.as_arrays(norm))
+    return Clipped(tree_unflatten(treedef, [backend.as_arrays(g) for g in made]), backend.as_arrays(norm))
 
 
 @procedure()
@@ -120,17 +120,17 @@ def clip_by_value(grads: Any, limit: Any) -> Clipped:
     Clipped(grads={'b': array([-1.]), 'w': array([1. , 0.5])}, norm=array(5.02493781))
     """
     where = "clip_by_value"
-    home = home_of(where, grads, ())
+    backend = backend_of_parameters(where, grads, ())
     check_leaves(where, grads, "grads")
     leaves, treedef = tree_flatten(grads)
-    xp, dtype = home.xp, rate_dtype(home.xp, leaves)
-    bound = number_on(home, rate(where, limit, "limit", finite=False), dtype, home.device_of(leaves[0]))
-    with home.quiet():
+    xp, dtype = backend.xp, rate_dtype(backend.xp, leaves)
+    bound = number_on(backend, rate(where, limit, "limit", finite=False), dtype, backend.device_of(leaves[0]))
+    with backend.quiet():
         scale, root = scale_and_root(xp, leaves, dtype)
         sound = xp.isfinite(root)
         made = [xp.where(sound, within_bound(xp, g, xp.astype(bound, g.dtype)), g) for g in leaves]
         norm = scale * root
-    return Clipped(tree_unflatten(treedef, [home.as_arrays(g) for g in made]), home.as_arrays(norm))
+    return Clipped(tree_unflatten(treedef, [backend.as_arrays(g) for g in made]), backend.as_arrays(norm))
 
 
 def within_bound(xp: Any, g: Any, bound: Any) -> Any:

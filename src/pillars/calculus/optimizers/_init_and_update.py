@@ -9,7 +9,7 @@ from typing import Any
 from pillars._errors import DTypeError, ShapeError
 from pillars.backends import (
     Backend,
-    backend,
+    backend as backend_of,
     dtype_kind,
     dtype_name,
     tree_flatten,
@@ -34,20 +34,20 @@ class Init:
     def __call__(self, params: Any) -> Any:
         leaves, treedef = tree_flatten(params)
         check_leaves("Optimizer.init", params)
-        home = backend(leaves[0])
-        xp = home.xp
-        dtype, device = rate_dtype(xp, leaves), home.device_beside(leaves[0])
-        step = home.asarray(0, dtype=xp.int32, device=device)
+        backend = backend_of(leaves[0])
+        xp = backend.xp
+        dtype, device = rate_dtype(xp, leaves), backend.device_beside(leaves[0])
+        step = backend.asarray(0, dtype=xp.int32, device=device)
         rate = self.learning_rate
         if self.schedule is not None:
             rate = scheduled(self.rule, self.schedule, step)
-            refuse_rate(self.rule, rate, home)
-        kept = [slot_dtype(self.rule, home, place) for place in range(self.rule.slots)]
+            refuse_rate(self.rule, rate, backend)
+        kept = [slot_dtype(self.rule, backend, place) for place in range(self.rule.slots)]
         zeros = [
             tree_unflatten(treedef, [xp.zeros_like(wide(xp, p), dtype=kind) for p in leaves]) for kind in kept
         ]
         slots = (*zeros, None)[: len(self.rule.state._fields) - 2]
-        return self.rule.state(step, number_on(home, rate, dtype, device), *slots)
+        return self.rule.state(step, number_on(backend, rate, dtype, device), *slots)
 
 
 @dataclass(frozen=True)
@@ -58,18 +58,18 @@ class Update:
     schedule: Callable[[Any], Any] | None
 
     def __call__(self, grads: Any, state: Any, params: Any) -> Step:
-        home = backend(tree_leaves(params)[0])
-        with home.quiet():
-            return self._stepped(home, grads, state, params)
+        backend = backend_of(tree_leaves(params)[0])
+        with backend.quiet():
+            return self._stepped(backend, grads, state, params)
 
-    def _stepped(self, home: Backend, grads: Any, state: Any, params: Any) -> Step:
+    def _stepped(self, backend: Backend, grads: Any, state: Any, params: Any) -> Step:
         leaves, treedef = tree_flatten(params)
-        xp = home.xp
+        xp = backend.xp
         refuse_another_state(self.rule, state, leaves, treedef)
-        grad_leaves = matching_leaves("Optimizer.update: grads", grads, params, home)
+        grad_leaves = matching_leaves("Optimizer.update: grads", grads, params, backend)
         rate = state.learning_rate
         if self.schedule is not None:
-            refuse_rate(self.rule, rate, home)
+            refuse_rate(self.rule, rate, backend)
         step = state.step + 1
         scalars = self.rule.scalars(xp.astype(step, rate.dtype), rate, xp.expm1)
         slots = [tree_leaves(tree) for tree in state[2 : 2 + self.rule.slots]]
@@ -80,10 +80,10 @@ class Update:
             p_wide, g_wide, *wides = (xp.astype(x, kind, copy=False) for x in (p, g, *mine))
             fitted = tuple(_fit(xp, s, kind) for s in scalars)
             after, mine_after = self.rule.leaf(xp, p_wide, g_wide, tuple(wides), fitted)
-            moved.append(home.as_arrays(xp.astype(after, p.dtype, copy=False)))
+            moved.append(backend.as_arrays(xp.astype(after, p.dtype, copy=False)))
             kept.append(
                 [
-                    home.as_arrays(xp.astype(s, old.dtype, copy=False))
+                    backend.as_arrays(xp.astype(s, old.dtype, copy=False))
                     for s, old in zip(mine_after, mine, strict=True)
                 ]
             )
@@ -91,7 +91,7 @@ class Update:
         following = rate
         if self.schedule is not None:
             following = scheduled(self.rule, self.schedule, step)
-            following = number_on(home, following, rate.dtype, home.device_beside(rate))
+            following = number_on(backend, following, rate.dtype, backend.device_beside(rate))
         old = norm_of_leaves(xp, leaves, rate.dtype)
         change = norm_of_leaves(
             xp, [wide(xp, b) - wide(xp, a) for a, b in zip(leaves, moved, strict=True)], rate.dtype
@@ -100,11 +100,11 @@ class Update:
             old > 0, change / xp.where(old > 0, old, xp.ones_like(old)), xp.full_like(old, xp.inf)
         )
         grad_norm = norm_of_leaves(xp, grad_leaves, rate.dtype)
-        after_state = (home.as_arrays(step), following, *trees, None)[: len(state)]
+        after_state = (backend.as_arrays(step), following, *trees, None)[: len(state)]
         return Step(
             tree_unflatten(treedef, moved),
             self.rule.state(*after_state),
-            *(home.as_arrays(x) for x in (grad_norm, rate, ratio)),
+            *(backend.as_arrays(x) for x in (grad_norm, rate, ratio)),
         )
 
 
@@ -131,17 +131,18 @@ def refuse_another_state(rule: Any, state: Any, leaves: list[Any], treedef: Any)
             "optimiser, or its last update, has returned."
         )
     for tree in state[2 : 2 + rule.slots]:
-        found, structure = tree_flatten(tree)
-        if structure != treedef or any(s.shape != p.shape for s, p in zip(found, leaves, strict=True)):
+        result, structure = tree_flatten(tree)
+        if structure != treedef or any(s.shape != p.shape for s, p in zip(result, leaves, strict=True)):
             raise ShapeError(
-                f"{_name(rule)}: state has arrays of shapes {[tuple(s.shape) for s in found]!r:.80}, expected those of "
-                f"the parameters, {[tuple(p.shape) for p in leaves]!r:.80}: it is of other parameters. Call init anew."
+                f"{_name(rule)}: state has arrays of shapes {[tuple(s.shape) for s in result]!r:.80}, expected those "
+                f"of the parameters, {[tuple(p.shape) for p in leaves]!r:.80}: it is of other parameters. "
+                "Call init anew."
             )
 
 
-def refuse_rate(rule: Any, rate: Any, home: Backend) -> None:
+def refuse_rate(rule: Any, rate: Any, backend: Backend) -> None:
     """Refuse a schedule's rate that is negative or NaN; 0 is what many end with. What is traced has no value."""
-    if home.is_tracer(type(rate)):
+    if backend.is_tracer(type(rate)):
         return
     number = float(rate)
     if not number >= 0:
@@ -150,16 +151,16 @@ def refuse_rate(rule: Any, rate: Any, home: Backend) -> None:
         )
 
 
-def slot_dtype(rule: Any, home: Backend, place: int) -> Any:
+def slot_dtype(rule: Any, backend: Backend, place: int) -> Any:
     """The dtype that the optimiser's array of this place is kept in; None: that of the steps."""
     name = getattr(rule, "moment_dtype", None) if place == 0 else None
     if name is None:
         return None
-    dtype = getattr(home.xp, name, None)
-    if dtype is None or dtype_name(home.stored_dtype(dtype)) != name:
+    dtype = getattr(backend.xp, name, None)
+    if dtype is None or dtype_name(backend.stored_dtype(dtype)) != name:
         raise DTypeError(
-            f"{_name(rule)}: moment_dtype is {name!r}, which {home.name} does not have here, expected one that it has, "
-            "such as 'float32'."
+            f"{_name(rule)}: moment_dtype is {name!r}, which {backend.name} does not have here, expected one that it "
+            "has, such as 'float32'."
         )
     return dtype
 

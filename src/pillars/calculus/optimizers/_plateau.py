@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from pillars._errors import DTypeError, shown
-from pillars.backends import Backend, backend, count, tree_leaves, within
+from pillars.backends import Backend, backend as backend_of, count, tree_leaves, within
 from pillars.calculus._parameters import number_on, one_number, rate_dtype
 from pillars.calculus.optimizers._optimizers import Optimizer
 from pillars.calculus.optimizers._update_rules import Step
@@ -47,19 +47,19 @@ class PlateauInit:
     def __call__(self, params: Any) -> PlateauState:
         state = self.inner(params)
         leaves = tree_leaves(params)
-        home = backend(leaves[0])
-        dtype, device = rate_dtype(home.xp, leaves), home.device_beside(leaves[0])
+        backend = backend_of(leaves[0])
+        dtype, device = rate_dtype(backend.xp, leaves), backend.device_beside(leaves[0])
 
         def number(value: Any, kind: Any) -> Any:
-            return number_on(home, value, kind, device)
+            return number_on(backend, value, kind, device)
 
         return PlateauState(
             state.step,
             state.learning_rate,
             number(1.0, dtype),
             number(math.inf, dtype),
-            number(0, home.xp.int32),
-            number(0, home.xp.int32),
+            number(0, backend.xp.int32),
+            number(0, backend.xp.int32),
             state,
         )
 
@@ -106,17 +106,17 @@ class PlateauUpdate:
         )
 
     def __call__(self, grads: Any, state: PlateauState, params: Any, *, value: Any = None) -> Step:
-        home = backend(state.waited)
-        xp, dtype = home.xp, state.best.dtype
-        loss = _loss(value, home, dtype)
-        with home.quiet():
+        backend = backend_of(state.waited)
+        xp, dtype = backend.xp, state.best.dtype
+        loss = _loss(value, backend, dtype)
+        with backend.quiet():
             now, *level = (
-                home.as_arrays(x) for x in self.lowered(xp, loss, state.learning_rate, *state[2:6])
+                backend.as_arrays(x) for x in self.lowered(xp, loss, state.learning_rate, *state[2:6])
             )
         made = self.inner(grads, state.inner._replace(learning_rate=now), params)
         following = made.state.learning_rate
         if self.schedule is not None:  # which knows nothing of the scale
-            following = home.as_arrays(following * level[0])
+            following = backend.as_arrays(following * level[0])
         scale, best, waited, cooling = level
         after = PlateauState(made.state.step, following, scale, best, waited, cooling, made.state)
         return Step(made.params, after, made.grad_norm, made.learning_rate, made.update_ratio)
@@ -194,9 +194,9 @@ def reduce_on_plateau(
     return Optimizer(PlateauInit(optimizer.init), update)
 
 
-def _loss(value: Any, home: Backend, dtype: Any) -> Any:
+def _loss(value: Any, backend: Backend, dtype: Any) -> Any:
     if value is None:
         raise DTypeError(
             "reduce_on_plateau: value is None, expected the loss. Call update(grads, state, params, value=loss)."
         )
-    return one_number("reduce_on_plateau", value, home, dtype)
+    return one_number("reduce_on_plateau", value, backend, dtype)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from pillars._errors import PillarsError
-from pillars.backends import Backend, backend
+from pillars.backends import Backend, backend as backend_of
 from pillars.calculus.optimizers._init_and_update import refuse_rate, scheduled
 
 __all__ = ["Course"]
@@ -34,8 +34,10 @@ class Course:
     places, rates : the steps looked at, in order, and the rates there.
     """
 
-    def __init__(self, rule: Any, schedule: Callable[[Any], Any], home: Backend, steps: int | None) -> None:
-        self._rule, self._schedule, self._home = rule, schedule, home
+    def __init__(
+        self, rule: Any, schedule: Callable[[Any], Any], backend: Backend, steps: int | None
+    ) -> None:
+        self._rule, self._schedule, self._backend = rule, schedule, backend
         named = sorted(set(_counts(getattr(schedule, "__dict__", {}).values())))
         last = max(_HORIZON, 2 * sum(named)) - 1 if steps is None else max(steps, 1) - 1
         self.places, self.rates = self._together(_spread(last, named, together=True))
@@ -78,18 +80,18 @@ class Course:
         except PillarsError:
             raise
         except Exception:  # written for arrays alone, which is what an optimiser hands over
-            count = self._home.asarray(step, dtype=self._home.xp.int32)
+            count = self._backend.asarray(step, dtype=self._backend.xp.int32)
             rate = scheduled(self._rule, self._schedule, count)
-        refuse_rate(self._rule, rate, self._home)
+        refuse_rate(self._rule, rate, self._backend)
         return float(rate)
 
     def _together(self, places: list[int]) -> tuple[list[int], list[float]]:
         """The rates of one call for all steps; nothing where the schedule is not made for that."""
-        host = backend("numpy")
+        host = backend_of("numpy")
         try:
             with host.quiet():
                 given = self._schedule(host.xp.asarray(places))
-            rates = host.xp.asarray(backend(given).to_numpy(given), dtype=host.xp.float64)
+            rates = host.xp.asarray(backend_of(given).to_numpy(given), dtype=host.xp.float64)
         except Exception:  # whatever it makes of an array, it has to be asked step by step then
             return [], []
         if rates.shape != (len(places),) or not bool(host.xp.all(rates >= 0)):
@@ -132,15 +134,15 @@ class Course:
 
 def _counts(values: Iterable[Any]) -> list[int]:
     """The integers in a schedule's record, in sequences too: its lengths and places."""
-    found: list[int] = []
+    result: list[int] = []
     for value in values:
         if isinstance(value, (list, tuple)):
-            found += _counts(value)
+            result += _counts(value)
         elif hasattr(value, "__dataclass_fields__"):
-            found += _counts(vars(value).values())
+            result += _counts(vars(value).values())
         elif isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 30:
-            found.append(value)
-    return found
+            result.append(value)
+    return result
 
 
 def _spread(last: int, named: list[int], *, together: bool) -> list[int]:

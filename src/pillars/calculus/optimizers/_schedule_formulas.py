@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pillars._errors import DTypeError, shown
-from pillars.backends import backend, dtype_kind, dtype_name
+from pillars.backends import backend as backend_of, dtype_kind, dtype_name
 from pillars.calculus.optimizers._float_namespace import scalars
 
 __all__ = ["Constant", "Cosine", "Delayed", "Exponential", "Schedule", "Steps", "Warmup", "passed_of"]
@@ -27,10 +27,10 @@ class Schedule:
             if isinstance(step, float) and math.isnan(step):
                 raise DTypeError("schedule: step is nan, expected a count of steps.")
             return self.rate(scalars, float, step)
-        host = backend("numpy")
+        host = backend_of("numpy")
         if host.is_scalar(step):
             return self(step.item())
-        home = backend(step)
+        backend = backend_of(step)
         kind = dtype_kind(step.dtype)
         if kind not in ("integer", "float"):
             raise DTypeError(
@@ -39,16 +39,18 @@ class Schedule:
 
         if dtype_name(step.dtype) in ("int8", "int16", "uint8", "uint16"):
             # the schedule's own counts need not fit these
-            step = home.xp.astype(step, home.xp.int32)
+            step = backend.xp.astype(step, backend.xp.int32)
 
         def real(x: Any) -> Any:
-            return x if dtype_kind(x.dtype) == "float" else home.xp.astype(x, home.default_float)
+            return x if dtype_kind(x.dtype) == "float" else backend.xp.astype(x, backend.default_float)
 
-        with home.quiet():
-            found = self.rate(home.xp, real, step)
+        with backend.quiet():
+            result = self.rate(backend.xp, real, step)
             if kind == "float":
-                found = home.xp.where(home.xp.isnan(step), home.xp.full_like(step, math.nan), found)
-            return home.as_arrays(found)
+                result = backend.xp.where(
+                    backend.xp.isnan(step), backend.xp.full_like(step, math.nan), result
+                )
+            return backend.as_arrays(result)
 
     def rate(self, xp: Any, real: Callable[[Any], Any], step: Any) -> Any:
         """The formula; `real` makes a count floating, which is done late, so that large counts stay exact."""

@@ -27,15 +27,15 @@ class Points(Schedule):
 
     def rate(self, xp: Any, real: Callable[[Any], Any], step: Any) -> Any:
         """Piece by piece; each rate exactly, at its step."""
-        found = self.rates[0] + 0.0 * real(xp.minimum(xp.maximum(step, 0), 1))
+        result = self.rates[0] + 0.0 * real(xp.minimum(xp.maximum(step, 0), 1))
         for (low, high), (begin, end) in zip(pairwise(self.rates), pairwise(self.places), strict=True):
             if self.interpolation != "constant":
                 passed = passed_of(xp, step, begin, end - begin)
                 near, far = (self._share(xp, real(n) / (end - begin)) for n in (end - begin - passed, passed))
                 # two positive parts: the difference of the rates would cost the digits of the smaller one
-                found = xp.where(step > begin, low * near + high * far, found)
-            found = xp.where(step >= end, high + 0.0 * found, found)
-        return found
+                result = xp.where(step > begin, low * near + high * far, result)
+            result = xp.where(step >= end, high + 0.0 * result, result)
+        return result
 
     def _share(self, xp: Any, x: Any) -> Any:
         return xp.sin(_HALF_TURN * x) ** 2 if self.interpolation == "cosine" else x
@@ -97,8 +97,8 @@ class Joined(Schedule):
 
     def rate(self, xp: Any, real: Callable[[Any], Any], step: Any) -> Any:
         """Each by its own count."""
-        found = self.schedules[0].rate(xp, real, step)
+        result = self.schedules[0].rate(xp, real, step)
         for place, schedule in zip(self.places, self.schedules[1:], strict=True):
             later = schedule.rate(xp, real, xp.maximum(step, place) - place)
-            found = xp.where(step >= place, later, found)
-        return found
+            result = xp.where(step >= place, later, result)
+        return result

@@ -152,8 +152,8 @@ def _(
 ) -> Any:
     additive = needs.mask and dtype_kind(mask.dtype) == "float"
     options = {"mask": mask, "causal": causal, "query_offset": query_offset, "scale": scale}
-    found = attention_backward(g, y, residuals, q, k, v, mask_gradient=additive, **options)
-    dq, dk, dv, dscale, dmask = found
+    result = attention_backward(g, y, residuals, q, k, v, mask_gradient=additive, **options)
+    dq, dk, dv, dscale, dmask = result
     return dq, dk, dv, dmask, None, dscale if needs.scale else None
 
 

@@ -88,8 +88,8 @@ def attention_logsumexp(
     >>> bool(np.allclose(merged, whole.output) and np.allclose(total, whole.logsumexp))
     True
     """
-    found = attention_forward(q, k, v, mask=mask, causal=causal, query_offset=query_offset, scale=scale)
-    return AttentionLogsumexp(*found)
+    result = attention_forward(q, k, v, mask=mask, causal=causal, query_offset=query_offset, scale=scale)
+    return AttentionLogsumexp(*result)
 
 
 @attention_logsumexp.check
@@ -124,7 +124,7 @@ def _(
     ones = xp.ones_like(v[..., :1])
     slope = xp.concat([g.output, g.logsumexp[..., None]], axis=-1)
     output = xp.concat([y.output, xp.zeros_like(slope[..., :1])], axis=-1)
-    found = attention_backward(
+    result = attention_backward(
         slope,
         output,
         where_seen(y.logsumexp),
@@ -137,5 +137,5 @@ def _(
         scale=scale,
         mask_gradient=needs.mask and dtype_kind(mask.dtype) == "float",
     )
-    dq, dk, dv, dscale, dmask = found
+    dq, dk, dv, dscale, dmask = result
     return dq, dk, dv[..., :-1], dmask, None, dscale if needs.scale else None

@@ -147,42 +147,44 @@ def audit(backends: Sequence[str] | None = None) -> list[AuditRow]:
     (True, {...})
     """
     names = (
-        [name for name, found in available().items() if found.usable] if backends is None else list(backends)
+        [name for name, result in available().items() if result.usable]
+        if backends is None
+        else list(backends)
     )
-    homes = [backend(name) for name in names]
+    owners = [backend(name) for name in names]
     rooms()
     audited = [
         record
         for record in records().values()
         if record.rules.vjp is not None and record.body.__module__.startswith("pillars.")
     ]
-    found = [row for record in audited for home in homes for row in audit_operation(record, home)]
+    result = [row for record in audited for owner in owners for row in audit_operation(record, owner)]
     rules = [
-        _worst(name, home, method, rows)
-        for home in homes
-        for name, checked in rule_checks(home)
+        _worst(name, owner, method, rows)
+        for owner in owners
+        for name, checked in rule_checks(owner)
         for method, rows in checked.items()
     ]
-    return found + sorted(rules, key=lambda row: row.operation)
+    return result + sorted(rules, key=lambda row: row.operation)
 
 
-def audit_operation(record: Record, home: Backend) -> list[AuditRow]:
+def audit_operation(record: Record, owner: Backend) -> list[AuditRow]:
     """The four rows of one operation on one backend."""
-    found: dict[str, list[CheckRow]] = {method: [] for method in METHODS}
+    result: dict[str, list[CheckRow]] = {method: [] for method in METHODS}
     for seed in range(_MOST):
-        if seed >= (1 if home.name == "jax" else _DRAWS) and not any(map(_vague, found.values())):
+        if seed >= (1 if owner.name == "jax" else _DRAWS) and not any(map(_vague, result.values())):
             break
         try:
-            rows = check_subject(subject_of(record, home, seed)).rows
+            rows = check_subject(subject_of(record, owner, seed)).rows
         except Exception as error:  # an operation that fails is a row that says so, not the end of the audit
             rows = tuple(
                 CheckRow(method, math.inf, 0.0, False, one_line(error, LONGEST)) for method in METHODS
             )
         for row in rows:
-            found[row.method].append(row)
-    if not home.differentiates:
-        found[SECOND] = [_second_order(record, home, seed) for seed in range(_DRAWS)]
-    return [_worst(record.name, home, method, rows) for method, rows in found.items()]
+            result[row.method].append(row)
+    if not owner.differentiates:
+        result[SECOND] = [_second_order(record, owner, seed) for seed in range(_DRAWS)]
+    return [_worst(record.name, owner, method, rows) for method, rows in result.items()]
 
 
 def _vague(rows: Sequence[CheckRow]) -> bool:
@@ -190,19 +192,19 @@ def _vague(rows: Sequence[CheckRow]) -> bool:
     return all(row.ok is None for row in rows) and rows[-1].note.startswith("confirms nothing")
 
 
-def _worst(name: str, home: Backend, method: str, rows: Sequence[CheckRow]) -> AuditRow:
+def _worst(name: str, owner: Backend, method: str, rows: Sequence[CheckRow]) -> AuditRow:
     failed = [row for row in rows if row.ok is False]
     judged = failed or [row for row in rows if row.ok]
     if not judged:
-        return AuditRow(name, home.name, method, math.nan, math.nan, None, rows[0].note)
+        return AuditRow(name, owner.name, method, math.nan, math.nan, None, rows[0].note)
     worst = max(judged, key=lambda row: row.error / row.tolerance if row.tolerance else math.inf)
     note = worst.note
-    if dtype_name(home.default_float) == "float32":
+    if dtype_name(owner.default_float) == "float32":
         note += "; float32: x64 is off"
-    return AuditRow(name, home.name, method, worst.error, worst.tolerance, worst.ok, note)
+    return AuditRow(name, owner.name, method, worst.error, worst.tolerance, worst.ok, note)
 
 
-def _drawn(record: Record, home: Backend, seed: int) -> tuple[list[Any], list[int]]:
+def _drawn(record: Record, owner: Backend, seed: int) -> tuple[list[Any], list[int]]:
     """A call from the operation's domain, and the places in it of the floating arrays and numbers."""
     call = record.domain(Draw(seed))  # type: ignore[misc]
     values = record.bind(call.args, call.options)
@@ -214,19 +216,19 @@ def _drawn(record: Record, home: Backend, seed: int) -> tuple[list[Any], list[in
         floating = isinstance(value, float) or (
             hasattr(value, "dtype") and dtype_kind(value.dtype) == "float"
         )
-        values[parameter.position] = home.asarray(value, dtype=home.default_float if floating else None)
+        values[parameter.position] = owner.asarray(value, dtype=owner.default_float if floating else None)
         if floating:
             places.append(parameter.position)
     return values, places
 
 
-def _second_order(record: Record, home: Backend, seed: int) -> CheckRow:
+def _second_order(record: Record, owner: Backend, seed: int) -> CheckRow:
     """The second derivative that the rule has, itself differentiated."""
     if record.name.startswith("random."):
         return CheckRow(
             SECOND, math.nan, math.nan, None, "draws are rounded to steps, which no difference sees"
         )
-    values, places = _drawn(record, home, seed)
+    values, places = _drawn(record, owner, seed)
     weights: list[Any] = []
 
     def total(*leaves: Any) -> Any:
@@ -234,21 +236,21 @@ def _second_order(record: Record, home: Backend, seed: int) -> CheckRow:
         for place, leaf in zip(places, leaves, strict=True):
             given[place] = leaf
         positional, options = record.split(given)
-        found = [
+        result = [
             y for y in tree_leaves(record.function(*positional, **options)) if dtype_kind(y.dtype) == "float"
         ]
         if not weights:
             rng = backend("numpy").xp.random.default_rng(seed)
-            weights.extend(home.asarray(rng.uniform(0.5, 1.5, tuple(y.shape))) for y in found)
-        parts = [namespace(y).sum(y * w) for y, w in zip(found, weights, strict=True)]
+            weights.extend(owner.asarray(rng.uniform(0.5, 1.5, tuple(y.shape))) for y in result)
+        parts = [namespace(y).sum(y * w) for y, w in zip(result, weights, strict=True)]
         return functools.reduce(lambda a, b: a + b, parts)
 
     return second_order(total, [values[place] for place in places], seed)
 
 
-def subject_of(record: Record, home: Backend, seed: int) -> Subject:
+def subject_of(record: Record, owner: Backend, seed: int) -> Subject:
     """The operation at inputs drawn from its domain: floating arrays and numbers are what is differentiated."""
-    values, places = _drawn(record, home, seed)
+    values, places = _drawn(record, owner, seed)
     others = [None if place in places else value for place, value in enumerate(values)]
     constants = {place: value for place, value in enumerate(others) if hasattr(value, "shape")}
 
@@ -262,26 +264,26 @@ def subject_of(record: Record, home: Backend, seed: int) -> Subject:
 
     def body(leaves: Sequence[Any], fixed: dict[int, Any] = constants) -> Any:
         positional, options = record.split(fill(leaves, fixed))
-        found = record.body(*positional, **options)
-        shape[:] = [tree_flatten(found)[1]]
-        return found
+        result = record.body(*positional, **options)
+        shape[:] = [tree_flatten(result)[1]]
+        return result
 
     shape: list[Any] = []  # of the result's tree: noted when the body runs, which it does before its gradient
 
     def by_hand(leaves: list[Any], cotangents: list[Any]) -> list[Any]:
         needs = record.needs(*[p.position in places for p in record.differentiable])
         _, pullback = forward_and_pullback(record, fill(leaves), needs)
-        found = pullback(tree_unflatten(shape[0], cotangents))
-        return [g for p, g in zip(record.differentiable, found, strict=True) if p.position in places]
+        result = pullback(tree_unflatten(shape[0], cotangents))
+        return [g for p, g in zip(record.differentiable, result, strict=True) if p.position in places]
 
     def total(leaves: list[Any], cotangents: list[Any], fixed: dict[int, Any]) -> Any:
-        found = tree_leaves(body(leaves, fixed))
-        parts = [namespace(y).sum(y * c) for y, c in zip(found, cotangents, strict=True)]
+        result = tree_leaves(body(leaves, fixed))
+        parts = [namespace(y).sum(y * c) for y, c in zip(result, cotangents, strict=True)]
         return functools.reduce(lambda a, b: a + b, parts)
 
-    derive = home.grad(total)
+    derive = owner.grad(total)
     return Subject(
-        home,
+        owner,
         [values[place] for place in places],
         body,
         by_hand,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pillars._errors import one_line
-from pillars.backends import Backend, backend, namespace
+from pillars.backends import Backend, backend as backend_of, namespace
 from pillars.calculus import CheckRow, check_gradient
 from pillars.measure.audit._special_points import POINTS, second_order, special_points
 from pillars.measure.audit.cases import CASES, Case, draw
@@ -18,39 +18,39 @@ GRAD = "grad"  # what a row's operation begins with: "grad.exp"
 _LONGEST = 120
 
 
-def rule_checks(home: Backend) -> Iterator[tuple[str, dict[str, list[CheckRow]]]]:
+def rule_checks(backend: Backend) -> Iterator[tuple[str, dict[str, list[CheckRow]]]]:
     """(function, method -> the row of each of its cases), by the functions' names.
 
     CuPy is given NumPy's functions, which dispatch; array-api-strict its own, and the cases in the standard alone.
     Nothing on JAX, which differentiates such functions by itself.
     """
-    if home.differentiates:
+    if backend.differentiates:
         return
-    whole = home.name != "strict"
+    whole = backend.name != "strict"
     by_name: dict[str, list[tuple[int, Case]]] = {}
     for number, case in enumerate(CASES):
         if (
             whole or (case.strict and case.plain)
         ) and case.rule != "astype":  # what rounds has no differences
             by_name.setdefault(case.name, []).append((number, case))
-    points = special_points(home)
+    points = special_points(backend)
     for name, cases in sorted(by_name.items()):
-        found: dict[str, list[CheckRow]] = {}
+        result: dict[str, list[CheckRow]] = {}
         for number, case in cases:
-            for row in _rows(home, number, case):
-                found.setdefault(row.method, []).append(row)
+            for row in _rows(backend, number, case):
+                result.setdefault(row.method, []).append(row)
         if name in points:
-            found[POINTS] = points[name]
-        yield f"{GRAD}.{name}", found
+            result[POINTS] = points[name]
+        yield f"{GRAD}.{name}", result
 
 
-def _rows(home: Backend, number: int, case: Case) -> tuple[CheckRow, ...]:
-    host = backend("numpy").xp
+def _rows(backend: Backend, number: int, case: Case) -> tuple[CheckRow, ...]:
+    host = backend_of("numpy").xp
     rng = host.random.default_rng(zlib.crc32(f"{case.name} {number}".encode()))
-    args = [home.asarray(draw(words, rng)) for words in case.draws]
+    args = [backend.asarray(draw(words, rng)) for words in case.draws]
 
     def f(*x: Any) -> Any:
-        return case.f(namespace(*x) if home.name == "strict" else host, *x)
+        return case.f(namespace(*x) if backend.name == "strict" else host, *x)
 
     weights: list[Any] = []
 
@@ -58,7 +58,7 @@ def _rows(home: Backend, number: int, case: Case) -> tuple[CheckRow, ...]:
         """Against fixed weights, so that every entry matters."""
         y = f(*x)
         if not weights:
-            weights.append(home.asarray(rng.uniform(0.5, 1.5, tuple(y.shape))))
+            weights.append(backend.asarray(rng.uniform(0.5, 1.5, tuple(y.shape))))
         return namespace(y).sum(y * weights[0])
 
     try:

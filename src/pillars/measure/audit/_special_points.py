@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pillars._errors import one_line
-from pillars.backends import Backend, backend, namespace
+from pillars.backends import Backend, backend as backend_of, namespace
 from pillars.calculus import CheckRow, grad, jacobian
 from pillars.measure.audit.cases import SPECIAL, Special
 
@@ -27,12 +27,13 @@ def second_order(f: Callable[..., Any], args: Sequence[Any], seed: int) -> Check
 
     `f` is a scalar function; half its square is what is differentiated, so that a linear one has a second derivative.
     """
-    home, host = backend(args[0]), backend("numpy").xp
+    backend, host = backend_of(args[0]), backend_of("numpy").xp
     rng, places = host.random.default_rng(seed), tuple(range(len(args)))
-    v = [home.asarray(rng.standard_normal(tuple(x.shape))) for x in args]
+    v = [backend.asarray(rng.standard_normal(tuple(x.shape))) for x in args]
     # a number among the options may be near the end of its range: a step is a share of it
     w = [
-        home.asarray(rng.standard_normal(tuple(x.shape)) * (1.0 if x.shape else abs(float(x)))) for x in args
+        backend.asarray(rng.standard_normal(tuple(x.shape)) * (1.0 if x.shape else abs(float(x))))
+        for x in args
     ]
 
     def squared(*x: Any) -> Any:
@@ -46,7 +47,7 @@ def second_order(f: Callable[..., Any], args: Sequence[Any], seed: int) -> Check
         return inner(grad(squared, places)(*x), v)
 
     try:
-        found = float(inner(grad(slope, places)(*args), w))
+        result = float(inner(grad(slope, places)(*args), w))
         ends = [float(slope(*(x + k * _STEP * d for x, d in zip(args, w, strict=True)))) for k in _STENCIL]
     except Exception as error:  # a rule that fails is a row that says so, not the end of the audit
         return CheckRow(SECOND, math.inf, 0.0, False, one_line(error, _LONGEST))
@@ -56,30 +57,30 @@ def second_order(f: Callable[..., Any], args: Sequence[Any], seed: int) -> Check
     rounding = _UNITS * float(host.finfo(host.float64).eps) * max(map(abs, ends)) / _STEP
     scale = max(abs(fourth), abs(second), 1e-300)
     bound = (_SHARE * abs(fourth - second) + rounding) / scale
-    off = abs(found - fourth) / scale
+    off = abs(result - fourth) / scale
     return CheckRow(SECOND, off, bound, off <= bound, "along a drawn direction")
 
 
-def special_points(home: Backend) -> dict[str, list[CheckRow]]:
+def special_points(backend: Backend) -> dict[str, list[CheckRow]]:
     """Function -> the row of each of its special points."""
-    found: dict[str, list[CheckRow]] = {}
+    result: dict[str, list[CheckRow]] = {}
     for point in SPECIAL:
-        if point.strict or home.name != "strict":
-            found.setdefault(point.name, []).append(special_point(home, point))
-    return found
+        if point.strict or backend.name != "strict":
+            result.setdefault(point.name, []).append(special_point(backend, point))
+    return result
 
 
-def special_point(home: Backend, point: Special) -> CheckRow:
+def special_point(backend: Backend, point: Special) -> CheckRow:
     """Gradient and Hessian there, against the closed form: right, or NaN where that is allowed."""
-    host = backend("numpy").xp
-    x = home.asarray(host.asarray(point.x, dtype=host.float64))
+    host = backend_of("numpy").xp
+    x = backend.asarray(host.asarray(point.x, dtype=host.float64))
 
     def f(x: Any) -> Any:
         return point.f(namespace(x), x)
 
     try:
-        with home.quiet():
-            first, second = (home.to_numpy(one) for one in (grad(f)(x), jacobian(grad(f), x)))
+        with backend.quiet():
+            first, second = (backend.to_numpy(one) for one in (grad(f)(x), jacobian(grad(f), x)))
     except Exception as error:
         return CheckRow(POINTS, math.inf, 0.0, False, one_line(error, _LONGEST))
     off = max(_error(first, point.gradient, whole=True), _error(second, point.hessian, whole=point.whole))
@@ -91,7 +92,7 @@ def special_point(home: Backend, point: Special) -> CheckRow:
 
 def _error(found: Any, truth: Any, *, whole: bool) -> float:
     """The largest, of the largest entry's size; infinite where a number stands that should not, or none that should."""
-    host = backend("numpy").xp
+    host = backend_of("numpy").xp
     truth = host.asarray(truth, dtype=host.float64)
     none, missing = host.isnan(truth), host.isnan(found)
     if found.shape != truth.shape or bool(host.any(none & host.isfinite(found))):

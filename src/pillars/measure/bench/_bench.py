@@ -138,33 +138,33 @@ def run_bench(
 
 def findings(job: Job, operations: Sequence[OperationRow], gradients: Sequence[GradientRow]) -> list[str]:
     """What is wrong, a line each; empty where everything agrees."""
-    found = []
+    result = []
     for reduction in job.reductions:
         place = f"{job.data}, {reduction.backend}, principal components"
         if reduction.failure:
-            found.append(f"{place}: {reduction.failure}")
+            result.append(f"{place}: {reduction.failure}")
         elif not reduction.ok:
-            found.append(
+            result.append(
                 f"{place}: variances {reduction.error:.1e} off (bound {reduction.bound:.1e}), the space they span "
                 f"{reduction.angle:.1e} (bound {reduction.angle_bound:.1e})"
             )
     for run in job.runs:
         place = f"{job.data}, {run.backend}, {run.gradient}"
         if run.error:
-            found.append(f"{place}: {run.error}")
+            result.append(f"{place}: {run.error}")
         elif not run.ok:
-            found.append(
+            result.append(
                 f"{place}: parameters {run.parameter_error:.1e} from the float64 run (bound "
                 f"{run.parameter_bound:.1e}), loss {run.loss_error:.1e} (bound {run.loss_bound:.1e})"
             )
     for row in operations:
-        found += _judge(f"{row.operation} {row.shape} {row.dtype}, {row.backend}", row, row.bound)
+        result += _judge(f"{row.operation} {row.shape} {row.dtype}, {row.backend}", row, row.bound)
     for gradient in gradients:
         place = f"gradient of {gradient.operation} {gradient.shape} {gradient.dtype}, {gradient.backend}"
-        found += _judge(f"{place}, hand-derived", gradient.hand, gradient.bound)
+        result += _judge(f"{place}, hand-derived", gradient.hand, gradient.bound)
         if not _anothers(gradient):
-            found += _judge(f"{place}, autodiff", gradient.autodiff, gradient.bound)
-    return found
+            result += _judge(f"{place}, autodiff", gradient.autodiff, gradient.bound)
+    return result
 
 
 def remarks(gradients: Sequence[GradientRow]) -> list[str]:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from pillars.algorithms import attention
-from pillars.backends import Cost, Operation, backend, count_flops, records
+from pillars.backends import Cost, Operation, backend as backend_of, count_flops, records
 from pillars.calculus import gradient_descent, mean_squared_error, sgd
 from pillars.calculus.descent import passed_on
 from pillars.layers import embedding, gelu, layer_norm, leaky_relu, linear, relu, rms_norm, silu, tanh
@@ -68,7 +68,7 @@ class Source:
     """Seeded inputs of one dtype."""
 
     def __init__(self, rng: int, dtype: str) -> None:
-        self.xp = backend("numpy").xp
+        self.xp = backend_of("numpy").xp
         self.dtype = dtype
         self._draw = self.xp.random.default_rng(rng)
 
@@ -196,8 +196,8 @@ COMPONENTS, STEPS, CLASSES = 4, 25, 10
 
 def components(x: Any) -> tuple[Any, Any]:
     """The variances and directions of the leading components."""
-    found = pca(x, COMPONENTS, solver="covariance")
-    return found.explained_variance, found.components
+    result = pca(x, COMPONENTS, solver="covariance")
+    return result.explained_variance, result.components
 
 
 def _pca(source: Source, lengths: Lengths) -> Inputs:
@@ -237,13 +237,13 @@ def _descent(source: Source, lengths: Lengths) -> Inputs:
     rate = 1 / smoothness(x)
 
     def descend(x: Any, labels: Any, targets: Any) -> Any:
-        home = backend(x)
-        zeros = [home.asarray(xp.zeros(shape, dtype=x.dtype)) for shape in ((d, CLASSES), (CLASSES,))]
+        backend = backend_of(x)
+        zeros = [backend.asarray(xp.zeros(shape, dtype=x.dtype)) for shape in ((d, CLASSES), (CLASSES,))]
         params = dict(zip(("weight", "bias"), zeros, strict=True))
         data = (x, labels, targets)
         found = passed_on(gradient_descent(loss, params, *data, optimizer=sgd(rate), steps=STEPS))
         parts = [found.params["weight"], found.params["bias"][None, :]]
-        return home.xp.concat(parts, axis=0)  # their errors are relative to the larger of the two
+        return backend.xp.concat(parts, axis=0)  # their errors are relative to the larger of the two
 
     arrays = (x, labels, xp.eye(CLASSES, dtype=x.dtype)[labels])
     weights = descend(*arrays)

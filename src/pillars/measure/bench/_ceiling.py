@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from pillars.backends import Cost, backend, num_threads, pool_map
+from pillars.backends import Cost, backend as backend_of, num_threads, pool_map
 from pillars.measure.bench._precision import doubled
 from pillars.measure.bench._timing import Candidate, first_call
 
@@ -78,35 +78,35 @@ def ceiling_of(ceilings: Sequence[Ceiling], name: str, dtype: str) -> Ceiling | 
 
 def device_name(name: str) -> str:
     """The device that a backend computes on: backends that share one share its ceiling."""
-    home = backend(name)
-    return "cpu" if home.host else str(home.devices[0]).removesuffix(":0").replace("gpu", "cuda")
+    backend = backend_of(name)
+    return "cpu" if backend.host else str(backend.devices[0]).removesuffix(":0").replace("gpu", "cuda")
 
 
 def _fastest(call: Callable[[], Any], name: str) -> float:
     """Seconds of the fastest of some calls: what else the machine does only makes them slower."""
-    candidate = Candidate(call, backend(name).synchronize)
+    candidate = Candidate(call, backend_of(name).synchronize)
     first_call(candidate)
     return min(first_call(candidate)[1] for _ in range(9))
 
 
 def _copy(name: str, size: int) -> Callable[[], Any]:
     """A copy of so many bytes: on the host by all threads, into memory that is there already."""
-    home = backend(name)
-    if home.host:
-        xp = home.xp
+    backend = backend_of(name)
+    if backend.host:
+        xp = backend.xp
         source, target = xp.ones(size // 4, dtype=xp.float32), xp.empty(size // 4, dtype=xp.float32)
         pieces = 4 * num_threads()
         bounds = [source.size * piece // pieces for piece in range(pieces + 1)]
         parts = [slice(*pair) for pair in itertools.pairwise(bounds)]
         return lambda: pool_map(lambda part: xp.copyto(target[part], source[part]), parts)
-    source = home.asarray(backend("numpy").xp.ones(size // 4, dtype="float32"))
-    compiled = home.jit(lambda x: -x)
+    source = backend.asarray(backend_of("numpy").xp.ones(size // 4, dtype="float32"))
+    compiled = backend.jit(lambda x: -x)
     return lambda: compiled(source)
 
 
 def _product(name: str, order: int, dtype: str) -> Callable[[], Any]:
     """A square product."""
-    home = backend(name)
-    a = home.asarray(backend("numpy").xp.ones((order, order), dtype=dtype))
-    compiled = home.jit(lambda x: home.xp.matmul(x, x))
+    backend = backend_of(name)
+    a = backend.asarray(backend_of("numpy").xp.ones((order, order), dtype=dtype))
+    compiled = backend.jit(lambda x: backend.xp.matmul(x, x))
     return lambda: compiled(a)

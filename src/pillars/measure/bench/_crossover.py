@@ -23,7 +23,7 @@ def crossovers(rows: Sequence[OperationRow]) -> tuple[Crossover, ...]:
     >>> crossovers(())
     ()
     """
-    found = []
+    result = []
     for operation in dict.fromkeys(row.operation for row in rows):
         sizes: dict[float, dict[str, Timing]] = {}
         for row in rows:
@@ -35,8 +35,8 @@ def crossovers(rows: Sequence[OperationRow]) -> tuple[Crossover, ...]:
         for (first, before), (last, after) in pairwise(decided):
             if before != after:
                 moved = _meeting(points[first : last + 1], before, after)
-                found.append(Crossover(operation, before, after, moved))
-    return tuple(found)
+                result.append(Crossover(operation, before, after, moved))
+    return tuple(result)
 
 
 def _fastest(times: Mapping[str, Timing], known: Collection[str]) -> str:

@@ -100,16 +100,16 @@ def _cpu() -> str:
 
 
 def _versions() -> dict[str, str]:
-    found = {"pillars": __version__}
+    result = {"pillars": __version__}
     for name in _PACKAGES:
         candidates = [name] if name != "cupy" else ["cupy", "cupy-cuda13x", "cupy-cuda12x"]
         for candidate in candidates:
             try:
-                found[candidate] = metadata.version(candidate)
+                result[candidate] = metadata.version(candidate)
                 break
             except metadata.PackageNotFoundError:
                 continue
-    return found
+    return result
 
 
 def _commit() -> str | None:

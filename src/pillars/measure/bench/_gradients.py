@@ -7,7 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pillars._errors import one_line
-from pillars.backends import backend, forward_and_pullback, reference_bodies, tree_flatten, tree_unflatten
+from pillars.backends import (
+    backend as backend_of,
+    forward_and_pullback,
+    reference_bodies,
+    tree_flatten,
+    tree_unflatten,
+)
 from pillars.calculus import vjp
 from pillars.measure.bench._ceiling import Ceiling, ceiling_of
 from pillars.measure.bench._parity import Pace, as_float64, bound_of, to_backend, worst_error
@@ -32,7 +38,7 @@ def hand_gradient(operation: Any, arrays: Sequence[Any], cotangent: Any) -> tupl
     floating = _floating(arrays)
     needs = record.needs(*[p.is_array and p.position in floating for p in record.differentiable])
     y, pullback = forward_and_pullback(record, record.bind(tuple(arrays), {}), needs)
-    return (y, *[found for found in pullback(cotangent) if found is not None])
+    return (y, *[result for result in pullback(cotangent) if result is not None])
 
 
 def autodiff_gradient(operation: Any, arrays: Sequence[Any], cotangent: Any) -> tuple[Any, ...]:
@@ -46,8 +52,8 @@ def autodiff_gradient(operation: Any, arrays: Sequence[Any], cotangent: Any) -> 
         return operation.reference(*given)
 
     y, pullback = vjp(body, *[arrays[place] for place in floating])
-    found = pullback(cotangent)
-    return (y, *(found if isinstance(found, tuple) else (found,)))
+    result = pullback(cotangent)
+    return (y, *(result if isinstance(result, tuple) else (result,)))
 
 
 def by_rules(workload: Workload, arrays: Sequence[Any], cotangent: Any) -> tuple[Any, ...]:
@@ -67,8 +73,8 @@ def _by_bodies(workload: Workload, arrays: Sequence[Any], cotangent: Any) -> tup
 
 def _through(call: Callable[..., Any], arrays: Sequence[Any], cotangent: Any) -> tuple[Any, ...]:
     y, pullback = vjp(call, *arrays)
-    found = pullback(cotangent)
-    return (y, *(found if isinstance(found, tuple) else (found,)))
+    result = pullback(cotangent)
+    return (y, *(result if isinstance(result, tuple) else (result,)))
 
 
 def measure_gradient(
@@ -126,7 +132,7 @@ def first_side(
     rule: Callable[..., Any], workload: Workload, name: str, expected: Any, bound: float
 ) -> tuple[Side, Candidate]:
     """A gradient after its first call, not yet timed, and what is to be timed."""
-    home = backend(name)
+    backend = backend_of(name)
     arrays, _ = to_backend(name, workload.arrays)
     leaves, treedef = tree_flatten(workload.inputs.cotangent)
     cotangent = tree_unflatten(treedef, list(to_backend(name, leaves)[0]))
@@ -138,13 +144,13 @@ def first_side(
             given[place] = value
         return rule(workload, given, g)
 
-    compiled = home.jit(run)
+    compiled = backend.jit(run)
     values = [arrays[place] for place in floating]
-    candidate = Candidate(lambda: compiled(cotangent, *values), home.synchronize)
+    candidate = Candidate(lambda: compiled(cotangent, *values), backend.synchronize)
     result, seconds = first_call(candidate)
-    error = worst_error(home.to_numpy, result[1:], expected[1:])
+    error = worst_error(backend.to_numpy, result[1:], expected[1:])
     try:
-        memory = home.memory(compiled, cotangent, *values)
+        memory = backend.memory(compiled, cotangent, *values)
     except Exception:  # a library without such a count is no reason to lose the row
         memory = None
     return Side(error, error <= bound, seconds, None, memory, ""), candidate

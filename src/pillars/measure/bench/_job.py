@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from pillars._errors import one_line
-from pillars.backends import backend, dtype_name, namespace
+from pillars.backends import backend as backend_of, dtype_name, namespace
 from pillars.calculus import gradient_descent, sgd
 from pillars.calculus.descent import passed_on
 from pillars.layers import linear
@@ -82,14 +82,14 @@ def run_job(
     regressed = wanted.problem if wanted is not None else problem
     reference = _reference(regressed, steps)
     told = lambda what: progress(f"{data.name}: {what}")  # noqa: E731
-    found = [_on_backend(name, problem, wanted, reference, steps, told) for name in names]
-    candidates = {key: candidate for one in found for key, candidate in one.candidates.items()}
+    result = [_on_backend(name, problem, wanted, reference, steps, told) for name in names]
+    candidates = {key: candidate for one in result for key, candidate in one.candidates.items()}
     progress(f"{data.name}: timing")
     failures: dict[str, str] = {}
     patience: dict[str, Any] = {"rounds": rounds, "samples": 1, "min_time": 0.0, "pause": pause}
     timings = race(candidates, **patience, failures=failures) if rounds else {}
     runs, reductions = [], []
-    for one in found:
+    for one in result:
         for run in one.runs:
             key = f"{run.backend}|{run.gradient}"
             lost = failures.get(key, run.error)
@@ -134,33 +134,33 @@ def _on_backend(
     progress: Callable[[str], None],
 ) -> _Found:
     """Components, then a descent by each gradient, held against float64 on the very scores that the backend has."""
-    found = _Found([], [], {})
+    result = _Found([], [], {})
     exact = reference
     if wanted is not None:
         progress(f"{name}, principal components")
         try:
-            problem, row, found.candidates[f"{name}|pca"] = reduce_on(name, problem, wanted)
+            problem, row, result.candidates[f"{name}|pca"] = reduce_on(name, problem, wanted)
             exact = _reference(problem, steps)
         except Exception as error:
             nan = math.nan
             row = Reduction(name, nan, nan, nan, nan, None, None, False, one_line(error))
-        found.reductions.append(row)
+        result.reductions.append(row)
     bound = rounding_bound(problem, exact.weights, exact.gradient_norm, steps, product_unit(name, "float32"))
-    lost = any(row.failure for row in found.reductions)
+    lost = any(row.failure for row in result.reductions)
     for gradient in GRADIENTS:
         if lost:
-            found.runs.append(_failed(name, gradient, bound, "no principal components to work on"))
+            result.runs.append(_failed(name, gradient, bound, "no principal components to work on"))
             continue
         progress(f"{name}, {gradient}")
         try:
             candidate = _descent(problem, name, gradient, steps, "float32")
             descent, seconds = first_call(candidate)
             run = _judge(problem, name, gradient, descent, seconds, exact, reference.predicted, bound)
-            found.candidates[f"{name}|{gradient}"] = candidate
+            result.candidates[f"{name}|{gradient}"] = candidate
         except Exception as error:
             run = _failed(name, gradient, bound, one_line(error))
-        found.runs.append(run)
-    return found
+        result.runs.append(run)
+    return result
 
 
 def rounding_bound(problem: Problem, weights: Any, gradient_norm: float, steps: int, unit: float) -> Bound:
@@ -177,7 +177,7 @@ def rounding_bound(problem: Problem, weights: Any, gradient_norm: float, steps: 
     2019), the factor λ = 4 of their theorem applied once, at the end; softmax is 1-Lipschitz, and its own rounding is
     from Blanchard, Higham and Higham (2021). The loss then differs by ‖∇f‖·Δ + L·Δ²/2 and its own rounding.
     """
-    xp = backend("numpy").xp
+    xp = backend_of("numpy").xp
     n, d = problem.x.shape
     z = xp.concatenate([problem.x, xp.ones((n, 1), dtype=problem.x.dtype)], axis=1)
     size = float(xp.linalg.norm(z))
@@ -195,49 +195,49 @@ def rounding_bound(problem: Problem, weights: Any, gradient_norm: float, steps: 
 
 def _arrays(problem: Problem, name: str, dtype: str) -> tuple[Any, Any, Any, Any]:
     """Zero parameters and the training data, on a backend."""
-    home, host = backend(name), backend("numpy").xp
-    floating = getattr(home.xp, dtype)
+    backend, host = backend_of(name), backend_of("numpy").xp
+    floating = getattr(backend.xp, dtype)
     k, d = problem.classes, problem.x.shape[1]
     params = {
-        "weight": home.asarray(host.zeros((d, k)), dtype=floating),
-        "bias": home.asarray(host.zeros(k), dtype=floating),
+        "weight": backend.asarray(host.zeros((d, k)), dtype=floating),
+        "bias": backend.asarray(host.zeros(k), dtype=floating),
     }
-    x = home.asarray(problem.x, dtype=floating)
-    labels = home.asarray(problem.y.astype(host.int32))
-    targets = home.asarray(host.eye(k)[problem.y], dtype=floating)
+    x = backend.asarray(problem.x, dtype=floating)
+    labels = backend.asarray(problem.y.astype(host.int32))
+    targets = backend.asarray(host.eye(k)[problem.y], dtype=floating)
     return params, x, labels, targets
 
 
 def _descent(problem: Problem, name: str, gradient: str, steps: int, dtype: str) -> Candidate:
     params, *arrays = _arrays(problem, name, dtype)
-    optimizer, rule, home = sgd(1 / problem.smoothness), GRADIENTS[gradient], backend(name)
+    optimizer, rule, backend = sgd(1 / problem.smoothness), GRADIENTS[gradient], backend_of(name)
     return Candidate(
         lambda: passed_on(
             gradient_descent(loss, params, *arrays, optimizer=optimizer, steps=steps, gradient=rule)
         ),
-        lambda found: home.synchronize(found.params["weight"]),
+        lambda found: backend.synchronize(found.params["weight"]),
     )
 
 
 def _outcome(problem: Problem, name: str, descent: Any) -> tuple[Any, float, Any]:
     """On the host: all parameters in one float64 matrix, the loss, and the classes predicted for the held-out rows."""
-    home, host = backend(name), backend("numpy").xp
+    backend, host = backend_of(name), backend_of("numpy").xp
     weight, bias = descent.params["weight"], descent.params["bias"]
-    held_out = home.asarray(problem.x_held_out, dtype=weight.dtype)
-    predicted = home.to_numpy(home.xp.argmax(linear(held_out, weight, bias), axis=-1))
-    rows = [home.to_numpy(weight), home.to_numpy(bias)[None, :]]
+    held_out = backend.asarray(problem.x_held_out, dtype=weight.dtype)
+    predicted = backend.to_numpy(backend.xp.argmax(linear(held_out, weight, bias), axis=-1))
+    rows = [backend.to_numpy(weight), backend.to_numpy(bias)[None, :]]
     return host.concatenate(rows, axis=0).astype(host.float64), float(descent.loss), predicted
 
 
 def _reference(problem: Problem, steps: int) -> _Reference:
-    host = backend("numpy").xp
+    host = backend_of("numpy").xp
     descent, _ = first_call(_descent(problem, "numpy", "hand-derived", steps, "float64"))
     weights, value, predicted = _outcome(problem, "numpy", descent)
     last = hand_gradient(descent.params, *_arrays(problem, "numpy", "float64")[1:])
     norm = math.hypot(*(float(host.linalg.norm(part)) for part in last.values()))
     right = int(host.sum(predicted == problem.y_held_out))
-    found = Reference(value, wilson_interval(right, len(predicted)), steps, str(descent.status))
-    return _Reference(weights, predicted, found, norm)
+    result = Reference(value, wilson_interval(right, len(predicted)), steps, str(descent.status))
+    return _Reference(weights, predicted, result, norm)
 
 
 def _judge(
@@ -250,7 +250,7 @@ def _judge(
     expected: Any,
     bound: Bound,
 ) -> JobRun:
-    host = backend("numpy").xp
+    host = backend_of("numpy").xp
     weights, value, predicted = _outcome(problem, name, descent)
     distance = float(host.linalg.norm(weights - exact.weights) / host.linalg.norm(exact.weights))
     loss_error = abs(value - exact.found.loss)

@@ -34,26 +34,26 @@ def load_bench(path: Path) -> Bench:
         reason = getattr(error, "strerror", None) or "it is no text"
         raise DataError(f"bench: cannot read {path}: {reason}. {_EXPECTED}") from None
     try:
-        found = json.loads(text)
+        result = json.loads(text)
     except json.JSONDecodeError as error:
         raise DataError(f"bench: {path} is no JSON (line {error.lineno}). {_EXPECTED}") from None
-    if isinstance(found, dict) and isinstance(found.get("bench"), dict):
-        found = found["bench"].get("result")  # a machine's report has it beside its tests
-        if found is None:
+    if isinstance(result, dict) and isinstance(result.get("bench"), dict):
+        result = result["bench"].get("result")  # a machine's report has it beside its tests
+        if result is None:
             raise DataError(f"bench: {path} reports a bench that printed no JSON. Run bench/gpu.py again.")
-    if isinstance(found, dict) and found.get("status") == "not run":
+    if isinstance(result, dict) and result.get("status") == "not run":
         raise DataError(
-            f"bench: {path} holds no bench, not run: {' '.join(str(found.get('reason')).split())}. "
+            f"bench: {path} holds no bench, not run: {' '.join(str(result.get('reason')).split())}. "
             "Run bench/gpu.py on a machine with a GPU."
         )
-    schema = found.get("schema") if isinstance(found, dict) else None
+    schema = result.get("schema") if isinstance(result, dict) else None
     if not str(schema).startswith(BENCH.partition("/")[0]):
         raise DataError(f"bench: {path} is no bench of pillars. {_EXPECTED}")
     if schema != BENCH:
         remedy = "Measure that commit with this version's bench."
         raise DataError(f"bench: {path} has schema {schema!r}, expected {BENCH!r}. {remedy}")
     try:
-        made: Bench = _made(Bench, found)
+        made: Bench = _made(Bench, result)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise DataError(f"bench: {path} lacks parts of a bench ({error}). {_EXPECTED}") from None
     return made

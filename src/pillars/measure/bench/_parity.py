@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pillars._errors import one_line
-from pillars.backends import backend, explain, tree_leaves
+from pillars.backends import backend as backend_of, explain, tree_leaves
 from pillars.measure.bench._ceiling import Ceiling, ceiling_of
 from pillars.measure.bench._peers import peers_of
 from pillars.measure.bench._precision import DOUBLE, doubled, product_unit, unit_of
@@ -48,7 +48,7 @@ def relative_error(found: Any, expected: Any) -> float:
     >>> relative_error(np.asarray([1.0, 2.5]), np.asarray([1.0, 2.0]))
     0.25
     """
-    xp = backend("numpy").xp
+    xp = backend_of("numpy").xp
     found, expected = xp.asarray(found, dtype=xp.float64), xp.asarray(expected, dtype=xp.float64)
     if found.shape != expected.shape or not (xp.isfinite(found).all() and xp.isfinite(expected).all()):
         return math.inf
@@ -89,8 +89,8 @@ def to_backend(name: str, arrays: Sequence[Any]) -> tuple[tuple[Any, ...], float
     """
     if name == "numpy":
         return tuple(arrays), None
-    home = backend(name)
-    carry = Candidate(lambda: tuple(home.asarray(array) for array in arrays), home.synchronize)
+    backend = backend_of(name)
+    carry = Candidate(lambda: tuple(backend.asarray(array) for array in arrays), backend.synchronize)
     tries = [first_call(carry) for _ in range(3)]
     return tries[-1][0], sorted(seconds for _, seconds in tries)[1]
 
@@ -151,10 +151,10 @@ def first_row(
     blank: OperationRow, workload: Workload, arrays: Sequence[Any], expected: Any, ceilings: Sequence[Ceiling]
 ) -> tuple[OperationRow, Candidate]:
     """The row after the first call, not yet timed, and what is to be timed."""
-    home = backend(blank.backend)
-    candidate = Candidate(_call(workload, arrays), home.synchronize)
+    backend = backend_of(blank.backend)
+    candidate = Candidate(_call(workload, arrays), backend.synchronize)
     result, seconds = first_call(candidate)
-    error = worst_error(home.to_numpy, result, expected)
+    error = worst_error(backend.to_numpy, result, expected)
     cost = workload.cost(result)
     ceiling = ceiling_of(ceilings, blank.backend, workload.dtype)
     row = blank._replace(
@@ -171,11 +171,11 @@ def first_row(
 
 def _peer(peer: str, call: Callable[[], Any], name: str, expected: Any) -> tuple[PeerTime, Candidate | None]:
     """A peer's first call; it may give fewer arrays than the function has, such as no signs of components."""
-    home = backend(name)
-    candidate = Candidate(call, home.synchronize if peer == "plain" else lambda result: result)
+    backend = backend_of(name)
+    candidate = Candidate(call, backend.synchronize if peer == "plain" else lambda result: result)
     try:
         result, _ = first_call(candidate)
-        fetch = home.to_numpy if peer == "plain" else home.xp.asarray
+        fetch = backend.to_numpy if peer == "plain" else backend.xp.asarray
         pairs = zip(tree_leaves(result), tree_leaves(expected), strict=False)
         error = max(relative_error(fetch(one), other) for one, other in pairs)
     except Exception as failure:
@@ -189,13 +189,13 @@ def _timed(
     timings: Mapping[str, Timing],
     failures: Mapping[str, str],
 ) -> OperationRow:
-    found = []
+    result = []
     for peer in peers.values():
         key = f"{row.backend}|{peer.name}"
-        found.append(peer._replace(steady=timings.get(key), failure=failures.get(key, peer.failure)))
+        result.append(peer._replace(steady=timings.get(key), failure=failures.get(key, peer.failure)))
     lost = failures.get(row.backend, row.failure)
     return row._replace(
-        steady=timings.get(row.backend), peers=tuple(found), failure=lost, ok=row.ok and not lost
+        steady=timings.get(row.backend), peers=tuple(result), failure=lost, ok=row.ok and not lost
     )
 
 

@@ -8,7 +8,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from pillars.backends import backend
+from pillars.backends import backend as backend_of
 from pillars.measure.bench._bench_cases import COMPONENTS, STEPS
 from pillars.measure.bench._workloads import Workload
 
@@ -21,62 +21,62 @@ def peers_of(workload: Workload, name: str, arrays: Sequence[Any]) -> dict[str, 
     "plain" is the textbook's spelling in the backend's own namespace, compiled as a whole where the library compiles;
     the other libraries work on host arrays and stand beside NumPy. What is not installed is left out.
     """
-    home = backend(name)
-    found: dict[str, Callable[[], Any]] = {}
+    backend = backend_of(name)
+    result: dict[str, Callable[[], Any]] = {}
     spelled = _on(name).get(workload.name)
     if spelled is not None:
-        compiled = home.jit(lambda *given: spelled(home, *given, **workload.inputs.options))
-        found["plain"] = lambda: compiled(*arrays)
+        compiled = backend.jit(lambda *given: spelled(backend, *given, **workload.inputs.options))
+        result["plain"] = lambda: compiled(*arrays)
     if name == "numpy":
         for peer, module, table in _LIBRARIES:
             make = table.get(workload.name)
             if make is not None and find_spec(module.partition(".")[0]) is not None:
-                found[peer] = make(import_module(module), *arrays)
-    return found
+                result[peer] = make(import_module(module), *arrays)
+    return result
 
 
 def _on(name: str) -> dict[str, Callable[..., Any]]:
     return {**_PLAIN, **(_COMPILED if name == "jax" else {})}
 
 
-def _softmax(home: Any, x: Any) -> Any:
-    e = home.xp.exp(x - home.xp.max(x, axis=-1, keepdims=True))
-    return e / home.xp.sum(e, axis=-1, keepdims=True)
+def _softmax(backend: Any, x: Any) -> Any:
+    e = backend.xp.exp(x - backend.xp.max(x, axis=-1, keepdims=True))
+    return e / backend.xp.sum(e, axis=-1, keepdims=True)
 
 
-def _logsumexp(home: Any, x: Any) -> Any:
-    top = home.xp.max(x, axis=-1, keepdims=True)
-    return home.xp.log(home.xp.sum(home.xp.exp(x - top), axis=-1)) + top[..., 0]
+def _logsumexp(backend: Any, x: Any) -> Any:
+    top = backend.xp.max(x, axis=-1, keepdims=True)
+    return backend.xp.log(backend.xp.sum(backend.xp.exp(x - top), axis=-1)) + top[..., 0]
 
 
-def _cross_entropy(home: Any, x: Any, labels: Any) -> Any:
-    own = home.xp.take_along_axis(x, labels[:, None], axis=-1)[:, 0]
-    return home.xp.mean(_logsumexp(home, x) - own)
+def _cross_entropy(backend: Any, x: Any, labels: Any) -> Any:
+    own = backend.xp.take_along_axis(x, labels[:, None], axis=-1)[:, 0]
+    return backend.xp.mean(_logsumexp(backend, x) - own)
 
 
-def _layer_norm(home: Any, x: Any, weight: Any, bias: Any) -> Any:
-    z = x - home.xp.mean(x, axis=-1, keepdims=True)
-    return _rms_norm(home, z, weight) + bias
+def _layer_norm(backend: Any, x: Any, weight: Any, bias: Any) -> Any:
+    z = x - backend.xp.mean(x, axis=-1, keepdims=True)
+    return _rms_norm(backend, z, weight) + bias
 
 
-def _rms_norm(home: Any, x: Any, weight: Any) -> Any:
-    return x / home.xp.sqrt(home.xp.mean(x * x, axis=-1, keepdims=True) + 1e-5) * weight
+def _rms_norm(backend: Any, x: Any, weight: Any) -> Any:
+    return x / backend.xp.sqrt(backend.xp.mean(x * x, axis=-1, keepdims=True) + 1e-5) * weight
 
 
-def _attention(home: Any, q: Any, k: Any, v: Any) -> Any:
-    scores = home.xp.matmul(q, home.xp.swapaxes(k, -1, -2)) / math.sqrt(q.shape[-1])
-    return home.xp.matmul(_softmax(home, scores), v)
+def _attention(backend: Any, q: Any, k: Any, v: Any) -> Any:
+    scores = backend.xp.matmul(q, backend.xp.swapaxes(k, -1, -2)) / math.sqrt(q.shape[-1])
+    return backend.xp.matmul(_softmax(backend, scores), v)
 
 
-def _pca(home: Any, x: Any) -> Any:
-    z = x - home.xp.mean(x, axis=0)
-    values, _ = home.xp.linalg.eigh(z.T @ z / (x.shape[0] - 1))
+def _pca(backend: Any, x: Any) -> Any:
+    z = x - backend.xp.mean(x, axis=0)
+    values, _ = backend.xp.linalg.eigh(z.T @ z / (x.shape[0] - 1))
     return values[::-1][:COMPONENTS]
 
 
-def _step(home: Any, params: Any, x: Any, targets: Any, rate: float) -> Any:
+def _step(backend: Any, params: Any, x: Any, targets: Any, rate: float) -> Any:
     """The new parameters, and the loss before: a loop that nobody can look into helps nobody."""
-    xp, (weight, bias) = home.xp, params
+    xp, (weight, bias) = backend.xp, params
     z = x @ weight + bias
     z = z - xp.max(z, axis=-1, keepdims=True)
     e = xp.exp(z)
@@ -86,52 +86,52 @@ def _step(home: Any, params: Any, x: Any, targets: Any, rate: float) -> Any:
     return (weight - rate * (x.T @ residual), bias - rate * xp.sum(residual, axis=0)), loss
 
 
-def _joined(home: Any, params: Any) -> Any:
-    return home.xp.concat([params[0], params[1][None, :]], axis=0)
+def _joined(backend: Any, params: Any) -> Any:
+    return backend.xp.concat([params[0], params[1][None, :]], axis=0)
 
 
-def _zeros(home: Any, x: Any, targets: Any) -> Any:
+def _zeros(backend: Any, x: Any, targets: Any) -> Any:
     shapes = (x.shape[1], targets.shape[1]), (targets.shape[1],)
-    return tuple(home.xp.zeros(shape, dtype=x.dtype) for shape in shapes)
+    return tuple(backend.xp.zeros(shape, dtype=x.dtype) for shape in shapes)
 
 
-def _descent(home: Any, x: Any, labels: Any, targets: Any, *, rate: float) -> Any:
-    params = _zeros(home, x, targets)
+def _descent(backend: Any, x: Any, labels: Any, targets: Any, *, rate: float) -> Any:
+    params = _zeros(backend, x, targets)
     losses = []
     for _ in range(STEPS):
-        params, loss = _step(home, params, x, targets, rate)
+        params, loss = _step(backend, params, x, targets, rate)
         losses.append(loss)
-    return _joined(home, params), home.xp.stack(losses)
+    return _joined(backend, params), backend.xp.stack(losses)
 
 
-def _compiled_descent(home: Any, x: Any, labels: Any, targets: Any, *, rate: float) -> Any:
-    start = _zeros(home, x, targets)
-    end, losses = home.scan(lambda params, _: _step(home, params, x, targets, rate), start, None, STEPS)
-    return _joined(home, end), losses
+def _compiled_descent(backend: Any, x: Any, labels: Any, targets: Any, *, rate: float) -> Any:
+    start = _zeros(backend, x, targets)
+    end, losses = backend.scan(lambda params, _: _step(backend, params, x, targets, rate), start, None, STEPS)
+    return _joined(backend, end), losses
 
 
 _PLAIN: dict[str, Callable[..., Any]] = {
     "softmax": _softmax,
-    "log_softmax": lambda home, x: x - _logsumexp(home, x)[..., None],
+    "log_softmax": lambda backend, x: x - _logsumexp(backend, x)[..., None],
     "logsumexp": _logsumexp,
     "cross_entropy": _cross_entropy,
-    "sigmoid": lambda home, x: 1 / (1 + home.xp.exp(-x)),
-    "log_sigmoid": lambda home, x: -home.xp.logaddexp(home.xp.zeros_like(x), -x),
-    "linear": lambda home, x, weight, bias: x @ weight + bias,
-    "relu": lambda home, x: home.xp.maximum(x, 0),
-    "leaky_relu": lambda home, x: home.xp.where(x > 0, x, 0.01 * x),
-    "silu": lambda home, x: x / (1 + home.xp.exp(-x)),
-    "tanh": lambda home, x: home.xp.tanh(x),
-    "mean_squared_error": lambda home, x, y: home.xp.mean((x - y) ** 2),
+    "sigmoid": lambda backend, x: 1 / (1 + backend.xp.exp(-x)),
+    "log_sigmoid": lambda backend, x: -backend.xp.logaddexp(backend.xp.zeros_like(x), -x),
+    "linear": lambda backend, x, weight, bias: x @ weight + bias,
+    "relu": lambda backend, x: backend.xp.maximum(x, 0),
+    "leaky_relu": lambda backend, x: backend.xp.where(x > 0, x, 0.01 * x),
+    "silu": lambda backend, x: x / (1 + backend.xp.exp(-x)),
+    "tanh": lambda backend, x: backend.xp.tanh(x),
+    "mean_squared_error": lambda backend, x, y: backend.xp.mean((x - y) ** 2),
     "layer_norm": _layer_norm,
     "rms_norm": _rms_norm,
-    "embedding": lambda home, table, indices: table[indices],
+    "embedding": lambda backend, table, indices: table[indices],
     "attention": _attention,
     "pca": _pca,
     "gradient_descent": _descent,
 }
 _COMPILED: dict[str, Callable[..., Any]] = {
-    "gelu": lambda home, x: import_module("jax.nn").gelu(x, approximate=False),
+    "gelu": lambda backend, x: import_module("jax.nn").gelu(x, approximate=False),
     "gradient_descent": _compiled_descent,
 }
 

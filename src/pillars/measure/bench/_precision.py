@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
-from pillars.backends import backend
+from pillars.backends import backend as backend_of
 from pillars.layers import linear
 
 __all__ = ["DOUBLE", "SINGLE", "Precision", "doubled", "product_precision", "product_unit", "unit_of"]
@@ -40,12 +40,12 @@ def product_precision(name: str) -> Precision:
     The product goes through ``linear``, so that pillars' own policy is what is found; 256 x 256, since small products
     may take another path than large ones.
     """
-    home, host = backend(name), backend("numpy").xp
-    single = home.xp.float32
-    identity = home.asarray(host.eye(256), dtype=single)
+    backend, host = backend_of(name), backend_of("numpy").xp
+    single = backend.xp.float32
+    identity = backend.asarray(host.eye(256), dtype=single)
     for precision, bit in zip(_FORMATS, (2.0**-12, 2.0**-9), strict=False):
         entry = 1.0 + bit
-        product = linear(home.asarray(host.full((256, 256), entry), dtype=single), identity)
+        product = linear(backend.asarray(host.full((256, 256), entry), dtype=single), identity)
         if float(product[0, 0]) == entry:
             return precision
     return _FORMATS[-1]
@@ -57,5 +57,5 @@ def doubled(names: Sequence[str], dtype: str) -> Iterator[None]:
     with ExitStack() as stack:
         for name in names:
             if dtype == "float64":
-                stack.enter_context(backend(name).double())
+                stack.enter_context(backend_of(name).double())
         yield

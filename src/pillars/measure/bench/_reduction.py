@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from pillars.backends import backend
+from pillars.backends import backend as backend_of
 from pillars.linalg import pca
 from pillars.measure.bench._precision import product_unit
 from pillars.measure.bench._prepare import Problem, smoothness
@@ -38,20 +38,20 @@ class Target(NamedTuple):
 
 def target(problem: Problem) -> Target | None:
     """As many components as have 95% of the variance; None where there are too many rows and columns to be exact."""
-    xp = backend("numpy").xp
+    xp = backend_of("numpy").xp
     x = problem.x.astype(xp.float64)
     n, d = x.shape
     if min(n, d) > _LARGEST or n < 2:
         return None
     solver = "covariance" if d <= n else "full"
-    found = pca(x, solver=solver)
-    variances = found.explained_variance
+    result = pca(x, solver=solver)
+    variances = result.explained_variance
     total = float(xp.sum(variances))
     if not total > 0:
         return None
     share = xp.cumsum(variances) / total
     k = min(int(xp.searchsorted(share, KEPT)) + 1, len(variances))
-    kept = found._replace(components=found.components[:k], scale=found.scale[:k])
+    kept = result._replace(components=result.components[:k], scale=result.scale[:k])
     scores = [kept.transform(rows.astype(xp.float64)) for rows in (problem.x, problem.x_held_out)]
     reduced = problem._replace(x=scores[0], x_held_out=scores[1], smoothness=smoothness(scores[0]))
     left_out = xp.append(variances, 0.0)[: k + 1]
@@ -64,20 +64,22 @@ def reduce_on(name: str, problem: Problem, wanted: Target) -> tuple[Problem, Red
     A covariance of n rows is off by √n roundings of its trace: an eigenvalue by as much, and the components' span, as
     the sine of its largest angle, by that over the gap to what is left out (Davis and Kahan 1970).
     """
-    home, xp = backend(name), backend("numpy").xp
-    train, held_out = (home.asarray(rows, dtype=home.xp.float32) for rows in (problem.x, problem.x_held_out))
+    backend, xp = backend_of(name), backend_of("numpy").xp
+    train, held_out = (
+        backend.asarray(rows, dtype=backend.xp.float32) for rows in (problem.x, problem.x_held_out)
+    )
     k = len(wanted.components)
 
     def reduce() -> Any:
-        found = pca(train, k, solver=wanted.solver)
-        return found, found.transform(train)
+        result = pca(train, k, solver=wanted.solver)
+        return result, result.transform(train)
 
-    candidate = Candidate(reduce, lambda both: home.synchronize(both[1]))
-    (found, scores), seconds = first_call(candidate)
+    candidate = Candidate(reduce, lambda both: backend.synchronize(both[1]))
+    (result, scores), seconds = first_call(candidate)
     largest = float(wanted.variances[0])
-    variances = home.to_numpy(found.explained_variance).astype(xp.float64)
+    variances = backend.to_numpy(result.explained_variance).astype(xp.float64)
     error = float(xp.max(xp.abs(variances - wanted.variances[:-1]))) / largest
-    own = home.to_numpy(found.components).astype(xp.float64)
+    own = backend.to_numpy(result.components).astype(xp.float64)
     outside = own - (own @ wanted.components.T) @ wanted.components
     angle = float(xp.linalg.norm(outside, ord=2))
     off = product_unit(name, "float32") * (8 + math.sqrt(len(problem.x))) * wanted.total
@@ -94,7 +96,7 @@ def reduce_on(name: str, problem: Problem, wanted: Target) -> tuple[Problem, Red
         ok=error <= bound and angle <= angle_bound,
         failure="",
     )
-    moved = [home.to_numpy(part) for part in (scores, found.transform(held_out))]
+    moved = [backend.to_numpy(part) for part in (scores, result.transform(held_out))]
     return (
         problem._replace(x=moved[0], x_held_out=moved[1], smoothness=wanted.problem.smoothness),
         row,

@@ -55,8 +55,8 @@ def _pull_eig(xp: Any, g: Any, y: Any, a: Any, *, reached: Any) -> Any:
     least = namespace(plain).linalg.svd(plain, full_matrices=False)[1][..., -1]
     coincide = (least <= rounding(least.dtype, values.shape[-1], xp))[..., None, None]
     basis = xp.where(coincide, eye, turned)
-    found = xp.linalg.solve(basis, xp.matmul(inner, turned))
-    return found * xp.where(coincide, xp.full_like(found, math.nan), xp.ones_like(found))
+    result = xp.linalg.solve(basis, xp.matmul(inner, turned))
+    return result * xp.where(coincide, xp.full_like(result, math.nan), xp.ones_like(result))
 
 
 rule("eig", _pull_eig, keeps="yr", forward=lambda xp, a: xp.linalg.eig(a), results=2)
@@ -185,8 +185,8 @@ def cholesky(space: Any, x: Any, /, *, upper: bool = False) -> Any:
         raise space.no_rule("cholesky of complex matrices")
     # NumPy's reads the upper triangle then, the other libraries' the lower one still
     turned = upper and space.root.name == "numpy"
-    found = apply_one(RULES["cholesky"], space.matrix_transpose(x) if turned else x)
-    return space.matrix_transpose(found) if upper else found
+    result = apply_one(RULES["cholesky"], space.matrix_transpose(x) if turned else x)
+    return space.matrix_transpose(result) if upper else result
 
 
 def _eigh(space: Any, x: Any, triangle: str) -> Any:

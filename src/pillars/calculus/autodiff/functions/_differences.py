@@ -141,8 +141,8 @@ def gradient(space: Any, f: Any, /, *spacing: Any, axis: Any = None, edge_order:
                 f"{tuple(getattr(step, 'shape', ()))} and edge_order={edge_order}, expected more numbers than "
                 "edge_order, which is 1 or 2, and a spacing that is one number or as many coordinates."
             )
-    found = [_slope(space, f, each, step, edge_order) for each, step in zip(axes, steps, strict=True)]
-    return found[0] if len(found) == 1 else tuple(found)
+    result = [_slope(space, f, each, step, edge_order) for each, step in zip(axes, steps, strict=True)]
+    return result[0] if len(result) == 1 else tuple(result)
 
 
 def _slope(space: Any, f: Any, axis: int, step: Any, edge_order: int) -> Any:

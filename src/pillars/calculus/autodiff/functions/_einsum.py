@@ -50,11 +50,11 @@ def _pull_einsum(
     # a label of this operand alone was summed over: its slices all get the same cotangent
     target = "".join(label for label in mine if label in reached)
     labels = ",".join([out, *(parts[i] for i in others)])
-    found = xp.einsum(f"{labels}->{target}", g, *(operands[i] for i in others))
+    result = xp.einsum(f"{labels}->{target}", g, *(operands[i] for i in others))
     lengths = operands[position].shape
     return xp.broadcast_to(
         xp.reshape(
-            found, tuple(n if label in reached else 1 for label, n in zip(mine, lengths, strict=True))
+            result, tuple(n if label in reached else 1 for label, n in zip(mine, lengths, strict=True))
         ),
         lengths,
     )
@@ -92,13 +92,13 @@ def einsum(space: Any, subscripts: Any, /, *operands: Any, out: None = None, opt
     if not isinstance(subscripts, str):
         subscripts, operands = _letters((subscripts, *operands))
     given = [space.operand(x, "einsum") for x in operands]
-    found = einsum_parts(subscripts, tuple(len(x.shape) for x in given))
-    if found is None or any(len(part) != len(x.shape) for part, x in zip(found[0], given, strict=True)):
+    result = einsum_parts(subscripts, tuple(len(x.shape) for x in given))
+    if result is None or any(len(part) != len(x.shape) for part, x in zip(result[0], given, strict=True)):
         shapes = ", ".join(str(tuple(x.shape)) for x in given)
         raise ShapeError(
             f"einsum: got {subscripts!r} and operands of shapes {shapes}, expected a label for every axis of each."
         )
-    parts = list(found[0])
+    parts = list(result[0])
     for i, labels in enumerate(parts):
         given[i], parts[i] = _without_repeats(space, given[i], labels)
     lengths: dict[str, int] = {}
@@ -109,4 +109,4 @@ def einsum(space: Any, subscripts: Any, /, *operands: Any, out: None = None, opt
         given[i] = space.broadcast_to(
             x, tuple(lengths[a] if n == 1 else n for a, n in zip(labels, x.shape, strict=True))
         )
-    return apply(RULES["einsum"], tuple(given), {"parts": tuple(parts), "out": found[1]})
+    return apply(RULES["einsum"], tuple(given), {"parts": tuple(parts), "out": result[1]})

@@ -20,12 +20,12 @@ def _pull_transform(
     xp: Any, g: Any, y: Any, a: Any, *, name: str, n: int, axis: int, norm: str, length: int
 ) -> Any:
     """The transform's matrix is symmetric; what was cut away is 0, and what was padded is left out."""
-    found = getattr(xp.fft, name)(g, n=n, axis=axis, norm=norm)
+    result = getattr(xp.fft, name)(g, n=n, axis=axis, norm=norm)
     before = (slice(None),) * axis
     if n >= length:
-        return found[(*before, slice(None, length), ...)]
-    missing = tuple(length - n if i == axis else m for i, m in enumerate(found.shape))
-    return xp.concat([found, xp.zeros(missing, dtype=found.dtype, device=found.device)], axis=axis)
+        return result[(*before, slice(None, length), ...)]
+    missing = tuple(length - n if i == axis else m for i, m in enumerate(result.shape))
+    return xp.concat([result, xp.zeros(missing, dtype=result.dtype, device=result.device)], axis=axis)
 
 
 rule("transform", _pull_transform, forward=_forward_transform)

@@ -68,10 +68,10 @@ def _scatter(xp: Any, g: Any, *, index: Any, shape: tuple[int, ...], how: str, a
     numbers = xp.reshape(xp.arange(size, device=g.device), shape)
     picked = xp.reshape(_gather(xp, numbers, index=index, shape=shape, how=how, axis=axis), (1, -1))
     hit = xp.reshape(xp.arange(size, device=g.device), (-1, 1)) == picked
-    found = xp.sum(
+    result = xp.sum(
         xp.where(hit, xp.reshape(g, (1, -1)), xp.zeros((), dtype=g.dtype, device=g.device)), axis=1
     )
-    return xp.reshape(found, shape)
+    return xp.reshape(result, shape)
 
 
 def _linear(xp: Any, name: str, x: Any, pick: dict[str, Any]) -> Any:

@@ -54,14 +54,14 @@ def matrix_power(space: Any, x: Any, n: int, /) -> Any:
     left = operator.index(n)
     if left < 0:
         x, left = LINALG["inv"](space, x), -left
-    found = None
+    result = None
     while left:
         if left % 2:
-            found = x if found is None else space.matmul(found, x)
+            result = x if result is None else space.matmul(result, x)
         left //= 2
         x = space.matmul(x, x) if left else x
-    if found is not None:
-        return found
+    if result is not None:
+        return result
     eye = space.base.eye(x.shape[-1], dtype=x.dtype, device=x.device)
     return space.constant(space.base.broadcast_to(eye, x.shape))
 
@@ -88,6 +88,6 @@ def multi_dot(space: Any, arrays: Any, /, *, out: None = None) -> Any:
         k = best[i, j][1]
         return parts[i] if k is None else space.matmul(product(i, k), product(k + 1, j))
 
-    found = product(0, len(parts) - 1)
-    found = found[0, ...] if lead else found
-    return found[..., 0] if trail else found
+    result = product(0, len(parts) - 1)
+    result = result[0, ...] if lead else result
+    return result[..., 0] if trail else result

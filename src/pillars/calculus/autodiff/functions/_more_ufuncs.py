@@ -90,8 +90,8 @@ def nan_to_num(
     space: Any, x: Any, /, copy: bool = True, nan: float = 0.0, posinf: Any = None, neginf: Any = None
 ) -> Any:
     """Finite numbers for those that are not; these have gradient 0."""
-    found = space.base.nan_to_num(strip(x), nan=nan, posinf=posinf, neginf=neginf)
-    return space.where(space.base.isfinite(strip(x)), x, found)
+    result = space.base.nan_to_num(strip(x), nan=nan, posinf=posinf, neginf=neginf)
+    return space.where(space.base.isfinite(strip(x)), x, result)
 
 
 @function()

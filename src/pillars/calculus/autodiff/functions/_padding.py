@@ -65,9 +65,9 @@ def apply_along_axis(space: Any, func1d: Any, axis: int, arr: Any, /, *args: Any
     moved = space.moveaxis(arr, axis, -1)
     lead = tuple(moved.shape[:-1])
     rows = space.reshape(moved, (-1, moved.shape[-1]))
-    found = [space.asarray(func1d(row, *args, **options)) for row in rows]
-    y = space.reshape(space.stack(found), (*lead, *found[0].shape))
-    if found[0].ndim == 0:
+    result = [space.asarray(func1d(row, *args, **options)) for row in rows]
+    y = space.reshape(space.stack(result), (*lead, *result[0].shape))
+    if result[0].ndim == 0:
         return y
     place = axis_of(axis, arr.ndim)
     inner = tuple(range(len(lead), y.ndim))

@@ -39,10 +39,10 @@ def _pull_pinv(xp: Any, g: Any, y: Any, a: Any, *, options: Any) -> Any:
         if bool(xp.any(~kept & (s > rounding(s.dtype, max(a.shape[-2:]), xp) * most))):
             return _pull_cut(xp, g, parts, kept)
     yt, gt = transposed(xp, y), transposed(xp, g)
-    found = -xp.matmul(yt, xp.matmul(g, yt))
+    result = -xp.matmul(yt, xp.matmul(g, yt))
     left = xp.matmul(gt, xp.matmul(y, yt))
     right = xp.matmul(yt, xp.matmul(y, gt))
-    return found + (left - xp.matmul(a, xp.matmul(y, left))) + (right - xp.matmul(xp.matmul(right, y), a))
+    return result + (left - xp.matmul(a, xp.matmul(y, left))) + (right - xp.matmul(xp.matmul(right, y), a))
 
 
 def _pull_cut(xp: Any, g: Any, parts: Any, kept: Any) -> Any:
@@ -65,14 +65,14 @@ def _pull_cut(xp: Any, g: Any, parts: Any, kept: Any) -> Any:
     inner = xp.matmul(transposed(xp, u), xp.matmul(h_turned, transposed(xp, vh)))
     symmetric, other = 0.5 * (inner + transposed(xp, inner)), 0.5 * (inner - transposed(xp, inner))
     middle = xp.where(mixed, apart, -pairs) * symmetric + xp.where(mixed, along, pairs) * other
-    found = xp.matmul(u, xp.matmul(middle, vh))
+    result = xp.matmul(u, xp.matmul(middle, vh))
     if u.shape[-2] > u.shape[-1]:
         left = xp.matmul(h_turned, transposed(xp, vh)) * (h * h)[..., None, :]
-        found = found + xp.matmul(left - xp.matmul(u, xp.matmul(transposed(xp, u), left)), vh)
+        result = result + xp.matmul(left - xp.matmul(u, xp.matmul(transposed(xp, u), left)), vh)
     if vh.shape[-1] > vh.shape[-2]:
         right = (h * h)[..., :, None] * xp.matmul(transposed(xp, u), h_turned)
-        found = found + xp.matmul(u, right - xp.matmul(xp.matmul(right, transposed(xp, vh)), vh))
-    return found
+        result = result + xp.matmul(u, right - xp.matmul(xp.matmul(right, transposed(xp, vh)), vh))
+    return result
 
 
 rule("pinv", _pull_pinv, keeps="ya", forward=_forward_pinv)
@@ -142,9 +142,9 @@ def _pull_dependent(xp: Any, gq: Any, gr: Any, q: Any, r: Any, dependent: Any, r
     )
     total = gq + xp.matmul(first, _copied(xp, inner))
     solved = xp.linalg.solve(r * rows * columns + eye * (1.0 - columns), transposed(xp, total))
-    found = transposed(xp, solved) * columns + xp.matmul(first, g_beside) + rest
+    result = transposed(xp, solved) * columns + xp.matmul(first, g_beside) + rest
     # a factor, so that the derivative of this is NaN too
-    return found * xp.where(unknown, xp.full_like(found, math.nan), xp.ones_like(found))
+    return result * xp.where(unknown, xp.full_like(result, math.nan), xp.ones_like(result))
 
 
 rule("qr", _pull_qr, keeps="yr", forward=lambda xp, a: xp.linalg.qr(a, mode="reduced"), results=2)

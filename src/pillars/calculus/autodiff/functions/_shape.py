@@ -39,10 +39,10 @@ rule(
 
 
 def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
-    found = [0] * len(axes)
+    result = [0] * len(axes)
     for position, axis in enumerate(axes):
-        found[axis] = position
-    return tuple(found)
+        result[axis] = position
+    return tuple(result)
 
 
 def _pull_broadcast(xp: Any, g: Any, y: Any, a: Any, *, shape: tuple[int, ...], old: tuple[int, ...]) -> Any:

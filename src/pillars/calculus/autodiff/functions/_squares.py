@@ -68,5 +68,5 @@ def power(space: Any, x1: Any, x2: Any, /) -> Any:
 @function()
 def square(space: Any, x: Any, /) -> Any:
     """The square; of a size, that of what it is the size of."""
-    found = _square_of_size(x)
-    return apply_one(RULES["square"], x) if found is None else found
+    result = _square_of_size(x)
+    return apply_one(RULES["square"], x) if result is None else result
