@@ -61,7 +61,9 @@ def _install_wheel(session: nox.Session, extras: str = "") -> None:
     folder = Path(session.virtualenv.location) / "wheel"
     shutil.rmtree(folder, ignore_errors=True)
     build = ("python", "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder))
-    session.run_install(*build, str(ROOT), silent=True)
+    if session.run_install(*build, str(ROOT), silent=True) is None:
+        # `nox -R` installs nothing: what is there stays
+        return
     [wheel] = folder.glob("pillars_math-*.whl")
     if extras:
         session.install(f"pillars-math[{extras}] @ {wheel.resolve().as_uri()}")
