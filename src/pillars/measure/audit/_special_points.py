@@ -65,7 +65,7 @@ def special_points(backend: Backend) -> dict[str, list[CheckRow]]:
     """Function -> the row of each of its special points."""
     result: dict[str, list[CheckRow]] = {}
     for point in SPECIAL:
-        if point.strict or backend.name != "strict":
+        if point.applies(backend.name):
             result.setdefault(point.name, []).append(special_point(backend, point))
     return result
 

@@ -23,6 +23,7 @@ class Special(NamedTuple):
     gradient, hessian : nested lists of numbers. NaN: there is none, so that no finite number is right.
     whole : whether all of the Hessian must be there; otherwise NaN may stand for what hangs on a convention.
     strict : whether the standard has what the function uses.
+    numpy_alone : whether other libraries mean something else by the same call, by their own convention.
     """
 
     name: str
@@ -32,6 +33,11 @@ class Special(NamedTuple):
     hessian: Any
     whole: bool = True
     strict: bool = True
+    numpy_alone: bool = False
+
+    def applies(self, library: str) -> bool:
+        """Whether the function is there, and means this."""
+        return library == "numpy" or (not self.numpy_alone and (self.strict or library != "strict"))
 
     def __str__(self) -> str:
         return self.name

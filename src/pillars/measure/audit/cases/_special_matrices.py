@@ -69,6 +69,7 @@ HALF, LESS = [[0.0, 0.5], [0.5, 0.0]], [[0.0, -0.25], [-0.25, 0.0]]
 
 
 def _upper(xp: Any, x: Any) -> Any:
+    """Of the upper triangle on NumPy; the others read the lower one still, and turn the root."""
     return xp.sum(xp.linalg.cholesky(x, upper=True))
 
 
@@ -116,7 +117,16 @@ MATRICES: tuple[Special, ...] = tuple(
             *("cholesky", lambda xp, x: xp.sum(xp.linalg.cholesky(x)), [[1.0, 7.0], [0.0, 1.0]]),
             *([[0.5, 0.0], [1.0, 0.5]], LOWER_ROOT, True, True),
         ),
-        ("cholesky", _upper, [[1.0, 0.0], [7.0, 1.0]], [[0.5, 1.0], [0.0, 0.5]], UPPER_ROOT, True, False),
+        (
+            "cholesky",
+            _upper,
+            [[1.0, 0.0], [7.0, 1.0]],
+            [[0.5, 1.0], [0.0, 0.5]],
+            UPPER_ROOT,
+            True,
+            True,
+            True,
+        ),
         (
             "eigvalsh",
             _upper_squares,
