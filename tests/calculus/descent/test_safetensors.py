@@ -55,7 +55,7 @@ def test_half_precision_of_other_libraries(tmp_path: Path) -> None:
     written = np.asarray([1.0, -2.5, np.inf], ml_dtypes.bfloat16)
     files.write(tmp_path / "a", {"x": written}, {})
     assert same(files.read(tmp_path / "a")[0]["x"], written)
-    code = "import pathlib, sys; from pillars.calculus import _safetensors as files; "
+    code = "import pathlib, sys; from pillars.calculus.descent import _safetensors as files; "
     code += "print(files.read(pathlib.Path(sys.argv[1]))[0]['x'].tolist(), 'jax' in sys.modules)"
     command = [sys.executable, "-c", code, str(tmp_path / "a")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

@@ -291,8 +291,18 @@ def test_planted_faults_are_caught(variant: Variant, draw: Draw, fault: str, n: 
         assert rows["central"].ok is False
         assert rows["central"].error > rows["central"].tolerance
     if n == 5:
-        assert rows["taylor"].ok is False
+        # in float32 a slope that is 3% off may be beneath what the remainders can show: then they confirm nothing
+        small = fault == "3% in one entry" and not variant.wide
+        assert rows["taylor"].ok is not True if small else rows["taylor"].ok is False
         assert rows["complex_step"].ok is False
+
+
+def test_a_small_fault_is_caught_at_every_draw_and_confirmed_by_no_method(variant: Variant) -> None:
+    for seed in range(12):
+        z = put(variant, Draw(seed).normal(5))
+        found = check_gradient(wave, z, gradient=lambda z: FAULTS["3% in one entry"](wave_gradient(z), 5))
+        assert found.ok is False, seed
+        assert [row.method for row in found.rows if row.ok is True] == [], seed
 
 
 @pytest.mark.parametrize("method", ["complex_step", "taylor", "central"])
