@@ -384,10 +384,10 @@ def _replaced(module: Any, name: str, value: Any) -> Iterator[None]:
 
 
 def first_library_wins(record: Record) -> Any:
-    def home(record: Record, values: list[Any]) -> Any:
+    def backend_of_call(record: Record, values: list[Any]) -> Any:
         return backend(next(values[p.position] for p in record.arrays if values[p.position] is not None))
 
-    return _replaced(dispatch, "home", home)
+    return _replaced(dispatch, "backend_of_call", backend_of_call)
 
 
 def devices_unchecked(record: Record) -> Any:

@@ -161,3 +161,17 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
         files.write(path, {"x": np.zeros(3)}, {})
     assert path.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [('"dtype":"I64"', '"dtype":"F64"'), ('"shape":[2,3]', '"shape":[3,2]'), ('"n":', '"m":')],
+)
+def test_a_table_that_changed_is_refused(tmp_path: Path, before: str, after: str) -> None:
+    """The checksum is of names, dtypes and shapes too: of as many bytes, they would be other numbers."""
+    files.write(tmp_path / "a", {"n": np.arange(3), "x": np.ones((2, 3))}, {})
+    content = (tmp_path / "a").read_bytes()
+    assert content.count(before.encode()) == 1
+    (tmp_path / "a").write_bytes(content.replace(before.encode(), after.encode()))
+    with pytest.raises(CheckpointError, match="checksum"):
+        files.read(tmp_path / "a")

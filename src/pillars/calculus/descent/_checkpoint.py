@@ -77,13 +77,18 @@ class Saved:
             value = plan.value(params, *batch)
         now, then = float(value), float(self.history[0, 0])
         # compiled, and with another number of threads, it may round otherwise
-        eps = max(float(xp.finfo(dtype).eps) for dtype in (value.dtype, rate_dtype(xp, tree_leaves(params))))
+        eps = max(_eps(xp, dtype) for dtype in (value.dtype, rate_dtype(xp, tree_leaves(params))))
         if not abs(now - then) <= math.sqrt(eps) * max(abs(now), abs(then)):
             raise CheckpointError(
                 f"gradient_descent: checkpoint {self.where} is of another run: its loss began at {then:.9g}, expected "
                 f"{now:.9g}, that of this one. It is left as it is: give this run another path, or move the file away. "
                 "A loss that draws random numbers should be handed them as data."
             )
+
+
+def _eps(xp: Any, dtype: Any) -> float:
+    """The spacing of numbers at 1; NumPy's finfo does not know bfloat16."""
+    return 2.0**-7 if dtype_name(dtype) == "bfloat16" else float(xp.finfo(dtype).eps)
 
 
 class Checkpoint:

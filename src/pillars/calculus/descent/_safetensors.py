@@ -96,10 +96,12 @@ def _plain(array: Any) -> Any:
 
 
 def _checksum(arrays: Mapping[str, Any]) -> str:
-    """Of all bytes, by the order of the names: the library chooses the order in the file."""
+    """Of all names, dtypes, shapes and bytes, by the order of the names: the library chooses that in the file."""
     value = 0
     for name in sorted(arrays):
-        value = zlib.crc32(arrays[name].reshape(-1).view(backend("numpy").xp.uint8), value)
+        array = arrays[name]
+        value = zlib.crc32(f"{name}:{array.dtype.name}:{array.shape}".encode(), value)
+        value = zlib.crc32(array.reshape(-1).view(backend("numpy").xp.uint8), value)
     return f"{value:08x}"
 
 
