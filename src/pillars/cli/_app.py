@@ -98,7 +98,7 @@ def _pillars(
 def bench(
     quick: Annotated[
         bool,
-        typer.Option("--quick", help="Fewer repeats and sizes: under a minute; without, about five."),
+        typer.Option("--quick", help="Fewer repeats and sizes: about a minute; without, about five."),
     ] = False,
     backends: Backends = None,
     data: Annotated[

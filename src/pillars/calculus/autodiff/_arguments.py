@@ -52,7 +52,8 @@ def numbers_of(name: str, argnums: Any) -> int | tuple[int, ...]:
         result = tuple(map(operator.index, argnums if several else (argnums,)))
     except TypeError:
         raise DTypeError(
-            f"{name}: argnums is {shown(argnums)}, expected an integer or a tuple of them."
+            f"{name}: argnums is {shown(argnums)}, expected an integer or a tuple of them. What comes back is a "
+            f"function: call it at the point, {name}(f)(x)."
         ) from None
     if not result:
         raise ShapeError(f"{name}: argnums is empty, expected at least one argument to differentiate.")
