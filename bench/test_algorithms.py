@@ -19,3 +19,11 @@ def test_attention_forward(timed: Callable[[], None]) -> None:
 
 def test_attention_backward(timed: Callable[[], None]) -> None:
     timed()
+
+
+def test_attention_weights(timed: Callable[[], None]) -> None:
+    timed()
+
+
+def test_attention_logsumexp(timed: Callable[[], None]) -> None:
+    timed()

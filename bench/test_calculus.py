@@ -1,4 +1,4 @@
-"""Times of a loss and a whole descent."""
+"""Times of losses and a whole descent."""
 
 from __future__ import annotations
 
@@ -10,4 +10,12 @@ def test_mean_squared_error(timed: Callable[[], None]) -> None:
 
 
 def test_gradient_descent(timed: Callable[[], None]) -> None:
+    timed()
+
+
+def test_mean_absolute_error(timed: Callable[[], None]) -> None:
+    timed()
+
+
+def test_huber(timed: Callable[[], None]) -> None:
     timed()

@@ -1,4 +1,4 @@
-"""Times of principal components."""
+"""Times of principal components, eigenvalues and functions of matrices."""
 
 from __future__ import annotations
 
@@ -6,4 +6,28 @@ from collections.abc import Callable
 
 
 def test_pca(timed: Callable[[], None]) -> None:
+    timed()
+
+
+def test_eigh(timed: Callable[[], None]) -> None:
+    timed()
+
+
+def test_expm(timed: Callable[[], None]) -> None:
+    timed()
+
+
+def test_logm(timed: Callable[[], None]) -> None:
+    timed()
+
+
+def test_sqrtm(timed: Callable[[], None]) -> None:
+    timed()
+
+
+def test_inv_sqrtm(timed: Callable[[], None]) -> None:
+    timed()
+
+
+def test_matrix_function(timed: Callable[[], None]) -> None:
     timed()

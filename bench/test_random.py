@@ -35,3 +35,7 @@ def test_draw_exponential(timed: Callable[[], None]) -> None:
 
 def test_draw_integers(timed: Callable[[], None]) -> None:
     timed()
+
+
+def test_categorical(timed: Callable[[], None]) -> None:
+    timed()

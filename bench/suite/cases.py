@@ -1,10 +1,12 @@
-"""What is timed: the workloads of `pillars bench`, and the kernels that none of those reaches.
+"""What is timed: the workloads of `pillars bench`, the public operations and the kernels that none of those reaches.
 
-How far rounding may carry an answer is said as there, in `pillars.measure.bench._bench_cases`.
+How far rounding may carry an answer is said as there, in `pillars.measure.bench._bench_cases`, or computed as the
+contracts do.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -13,10 +15,24 @@ import numpy as np
 
 from pillars import random
 from pillars._errors import CapabilityError
-from pillars.backends import Cost, backend, call_cost, explain, kernel_table, records, tree_leaves
+from pillars.backends import (
+    Cost,
+    backend,
+    call_cost,
+    explain,
+    gradient_cost,
+    kernel_table,
+    records,
+    tree_flatten,
+    tree_leaves,
+    tree_unflatten,
+)
 from pillars.backends._call_arguments import normalise
 from pillars.measure.bench._bench_cases import Inputs, Lengths, Source, by
+from pillars.measure.bench._gradients import true_gradient
+from pillars.measure.bench._parity import as_float64
 from pillars.measure.bench._workloads import SIZES, WORKLOADS, Workload, workload
+from suite.operations import OPERATIONS, condition_of
 
 __all__ = ["CASES", "Case", "case_of", "has_gradient", "has_kernel"]
 
@@ -32,6 +48,26 @@ class Case(NamedTuple):
     operation: Any
     options: Mapping[str, Any] = MappingProxyType({})
     count: tuple[int, ...] = ()
+
+    def expected(self, part: str) -> tuple[Case, Any]:
+        """Itself, with a bound on the part where it had none; the result in float64, or value and gradient."""
+        inputs, arrays = self.workload.inputs, as_float64(self.workload.arrays)
+        gradient = part == "gradient"
+        result = true_gradient(self.workload) if gradient else self.workload.reference(*arrays)
+        if not math.isnan(inputs.condition):
+            return self, result
+        cotangents, treedef = tree_flatten(inputs.cotangent) if gradient else ([], None)
+
+        def of_float64(values: list[Any]) -> list[Any]:
+            given, others = tuple(values[: len(arrays)]), values[len(arrays) :]
+            if not gradient:
+                return tree_leaves(self.workload.reference(*given))
+            changed = inputs._replace(arrays=given, cotangent=tree_unflatten(treedef, others))
+            return tree_leaves(true_gradient(self.workload._replace(inputs=changed))[1:])
+
+        condition = condition_of(of_float64, [*arrays, *as_float64(cotangents)])
+        bounded = inputs._replace(**{"gradient_condition" if gradient else "condition": condition})
+        return self._replace(workload=self.workload._replace(inputs=bounded)), result
 
     def on_body(self, name: str, arrays: tuple[Any, ...]) -> Workload:
         """The workload with the bare body in place of the call, compiled where the backend compiles."""
@@ -60,12 +96,28 @@ class Case(NamedTuple):
         return self.workload._replace(operation=None, inputs=inputs)
 
     def _cost(self, result: Any) -> Cost:
-        record, arrays = self.operation.record, self.workload.arrays
         try:
-            return call_cost(record, record.bind((*arrays, *self.count), dict(self.options)), result)
+            return call_cost(self.operation.record, self._arguments(), result)
         except CapabilityError:
             # Nobody has counted its operations: what must move is a limit too.
-            return Cost(float(sum(x.size * x.dtype.itemsize for x in (*arrays, *tree_leaves(result)))), 0.0)
+            return Cost(_bytes(self.workload.arrays, result), 0.0)
+
+    def with_gradient(self, cotangent: Any) -> Case:
+        """Itself, with a gradient against the cotangent."""
+        try:
+            cost = gradient_cost(self.operation.record, self._arguments(), cotangent)
+        except CapabilityError:
+            cost = Cost(2 * _bytes(self.workload.arrays, cotangent), 0.0)
+        inputs = self.workload.inputs._replace(cotangent=cotangent, gradient_cost=cost)
+        return self._replace(workload=self.workload._replace(inputs=inputs))
+
+    def _arguments(self) -> list[Any]:
+        record: Any = self.operation.record
+        return record.bind((*self.workload.arrays, *self.count), dict(self.options))
+
+
+def _bytes(*arrays: Any) -> float:
+    return float(sum(x.size * x.dtype.itemsize for x in tree_leaves(arrays)))
 
 
 class _Made(NamedTuple):
@@ -119,6 +171,11 @@ def _kept_by_attention(source: Source, size: str) -> _Made:
     return _Made(_inputs(arrays, made.gradient_condition, made.product_condition), {})
 
 
+def _logits(source: Source, size: str) -> _Made:
+    # The races of these draws are decided alike in float32 and in float64.
+    return _Made(_inputs((random.key(0), workload("softmax", size).arrays[0]), _EXACT), {})
+
+
 def _rows_of_tokens(source: Source, size: str) -> _Made:
     made = workload("embedding", size).inputs
     arrays = (made.cotangent, made.arrays[1])
@@ -138,7 +195,7 @@ def _drawn(condition: float, *bounds: Any, length: str = "shape", **options: Any
     return make
 
 
-_KERNELS: Mapping[str, tuple[str, _Make]] = MappingProxyType(
+_FURTHER: Mapping[str, tuple[str, _Make]] = MappingProxyType(
     {
         "attention_causal": (
             "algorithms.attention",
@@ -155,6 +212,7 @@ _KERNELS: Mapping[str, tuple[str, _Make]] = MappingProxyType(
         "gelu_by_tanh": ("layers.gelu", _like("gelu", approximate=True)),
         "erf": ("probability.erf", _like("sigmoid")),
         "ndtr": ("probability.ndtr", _like("sigmoid")),
+        "categorical": ("random.categorical", _logits),
         "bits": ("random.bits", _drawn(_EXACT, length="")),
         "split": ("random.split", _drawn(_EXACT, length="")),
         "permute": ("random.permute", _drawn(_EXACT, length="n", dtype="int32")),
@@ -174,18 +232,30 @@ _KERNELS: Mapping[str, tuple[str, _Make]] = MappingProxyType(
         ),
     }
 )
-CASES = (*WORKLOADS, *_KERNELS)
+CASES = (*WORKLOADS, *OPERATIONS, *_FURTHER)
 
 
 def case_of(name: str, size: str) -> Case:
-    """A case by its name, the function's of `pillars bench` or that of a kernel's line above, in float32."""
+    """A case by its name, the function's of `pillars bench` or that of a line of the tables here, in float32."""
     if name in WORKLOADS:
         found = workload(name, size)
         return Case(found, found.operation)
-    operation, make = _KERNELS[name]
+    if name in OPERATIONS:
+        return _operation_case(name, size)
+    operation, make = _FURTHER[name]
     made = make(Source(0, "float32"), size)
     blank = Workload(name, size, "float32", made.inputs, None)
     return Case(blank, records()[operation].function, made.options, made.count).with_options()
+
+
+def _operation_case(name: str, size: str) -> Case:
+    operation, make, options = OPERATIONS[name]
+    source = Source(0, "float32")
+    blank = Workload(name, size, "float32", make(source, size, _lengths(size)), None)
+    case = Case(blank, records()[operation].function, options).with_options()
+    leaves, treedef = tree_flatten(case.workload.reference(*blank.arrays))
+    cotangents = [np.asarray(source.normal(*y.shape), dtype=y.dtype) for y in leaves]
+    return case.with_gradient(tree_unflatten(treedef, cotangents))
 
 
 def has_gradient(name: str) -> bool:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import lru_cache, partial
 from typing import Any
 
+from pillars.backends import Cost
 from pillars.measure import Candidate, Ceiling, measure_ceilings
 from pillars.measure.bench._ceiling import ceiling_of, device_name
-from pillars.measure.bench._gradients import by_rules, first_side, true_gradient
-from pillars.measure.bench._parity import as_float64, blank_row, bound_of, first_row, to_backend
+from pillars.measure.bench._gradients import by_rules, first_side
+from pillars.measure.bench._parity import blank_row, bound_of, first_row, to_backend
 from suite.cases import Case, case_of
 
 __all__ = ["time_case"]
@@ -17,11 +18,7 @@ __all__ = ["time_case"]
 @lru_cache(maxsize=4)
 def _prepared(name: str, size: str, part: str) -> tuple[Case, Any]:
     """A case and its answer in float64, once for every backend."""
-    case = case_of(name, size)
-    workload = case.workload
-    if part == "gradient":
-        return case, true_gradient(workload)
-    return case, workload.reference(*as_float64(workload.arrays))
+    return case_of(name, size).expected(part)
 
 
 @lru_cache
@@ -57,7 +54,8 @@ def _value(
     if case.operation is not None:
         kernel = "body" if way == "body" else case.kernel(arrays)
     row, candidate = first_row(blank_row(workload, name), workload, arrays, expected, limits)
-    return candidate, _facts(row.error, row.bound, row.first, row.least, kernel=kernel)
+    cost = Cost(row.bytes, row.flops)
+    return candidate, _facts(row.error, row.bound, row.first, cost, row.least, kernel=kernel)
 
 
 def _gradient(
@@ -66,10 +64,21 @@ def _gradient(
     workload = case.workload
     bound = bound_of(workload, name, gradient=True)
     side, candidate = first_side(by_rules, workload, name, expected, bound)
-    ceiling = ceiling_of(limits, name, workload.dtype)
-    least = ceiling.seconds(workload.gradient_cost()) if ceiling else None
-    return candidate, _facts(side.error, bound, side.first, least, memory_bytes=side.memory)
+    ceiling, cost = ceiling_of(limits, name, workload.dtype), workload.gradient_cost()
+    least = ceiling.seconds(cost) if ceiling else None
+    return candidate, _facts(side.error, bound, side.first, cost, least, memory_bytes=side.memory)
 
 
-def _facts(error: float, bound: float, first: Any, least: float | None, **more: Any) -> dict[str, Any]:
-    return {"error": error, "bound": bound, "first_call_seconds": first, "least_seconds": least, **more}
+def _facts(
+    error: float, bound: float, first: Any, cost: Cost, least: float | None, **more: Any
+) -> dict[str, Any]:
+    # No floating operations are none to hold against a limit, or nobody has counted them.
+    work = {"bytes": cost.bytes, "flops": cost.flops or None}
+    return {
+        "error": error,
+        "bound": bound,
+        "first_call_seconds": first,
+        **work,
+        "least_seconds": least,
+        **more,
+    }
