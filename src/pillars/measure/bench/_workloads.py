@@ -1,6 +1,6 @@
 """What the bench computes: the main functions from tiny to large, in single and in double precision.
 
-What each takes and how exact its answer can be is said in _inputs.py and _procedures.py; a line in the table there
+What each takes and how exact its answer can be is said in _bench_cases.py; a line in the table there
 adds one, and nothing else counts or names them.
 """
 
