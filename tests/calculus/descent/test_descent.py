@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+from calculus.descent._line import X, Y, descend, line_loss, value
 from contracts._variants import Variant, variant as named
 from pillars.backends import backend, namespace, tree_leaves
 from pillars.calculus import (
-    Descent,
     EarlyStopping,
     Optimizer,
     adam,
@@ -20,33 +20,9 @@ from pillars.calculus import (
 )
 from running import eps
 
-X = np.asarray([1.0, 2.0, 3.0, 4.0, 5.0])
-Y = np.asarray([2.1, 3.9, 6.2, 7.8, 10.1])
-
-
-def line_loss(w: Any, x: Any, y: Any) -> Any:
-    return mean_squared_error(w * x, y)
-
 
 def line_gradient(w: Any, x: Any, y: Any) -> Any:
     return 2 * namespace(x).mean(x * (w * x - y))
-
-
-def descend(variant: Variant, loss: Any, params: Any, *data: Any, **options: Any) -> Descent:
-    """On a variant: eager, or inside a jit of the caller's; parameters and data are placed there."""
-    place = lambda tree: _map(lambda a: variant.asarray(a, variant.default_float), tree)  # noqa: E731
-    run = variant.compiled(lambda params, *data: gradient_descent(loss, params, *data, **options))
-    return run(place(params), *(place(x) for x in data))
-
-
-def _map(f: Any, tree: Any) -> Any:
-    if isinstance(tree, dict):
-        return {key: _map(f, value) for key, value in tree.items()}
-    return f(tree)
-
-
-def value(variant: Variant, x: Any) -> Any:
-    return variant.to_numpy(x)
 
 
 # ------------------------------------------------------------------------------------------------- worked examples

@@ -7,28 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from contracts._variants import Variant
+from calculus.descent._line import X, Y, line_loss
 from pillars import CapabilityError, DTypeError, ShapeError
 from pillars.calculus import (
     Descent,
     gradient_descent,
-    mean_squared_error,
     sgd,
 )
 from running import compilations
-
-X = np.asarray([1.0, 2.0, 3.0, 4.0, 5.0])
-
-
-Y = np.asarray([2.1, 3.9, 6.2, 7.8, 10.1])
-
-
-def line_loss(w: Any, x: Any, y: Any) -> Any:
-    return mean_squared_error(w * x, y)
-
-
-def value(variant: Variant, x: Any) -> Any:
-    return variant.to_numpy(x)
 
 
 # --------------------------------------------------------------------------------------------------- compiled on JAX

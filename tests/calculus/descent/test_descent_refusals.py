@@ -9,42 +9,16 @@ import pandas as pd
 import pytest
 
 import pillars
+from calculus.descent._line import X, Y, descend, line_loss, mapped, value
 from contracts._variants import Variant, variant as named
 from pillars import BackendError, CapabilityError, DTypeError, PillarsError, ShapeError
 from pillars.calculus import (
-    Descent,
     Optimizer,
     grad,
     gradient_descent,
     mean_squared_error,
     sgd,
 )
-
-X = np.asarray([1.0, 2.0, 3.0, 4.0, 5.0])
-
-
-Y = np.asarray([2.1, 3.9, 6.2, 7.8, 10.1])
-
-
-def line_loss(w: Any, x: Any, y: Any) -> Any:
-    return mean_squared_error(w * x, y)
-
-
-def descend(variant: Variant, loss: Any, params: Any, *data: Any, **options: Any) -> Descent:
-    """On a variant: eager, or inside a jit of the caller's; parameters and data are placed there."""
-    place = lambda tree: _map(lambda a: variant.asarray(a, variant.default_float), tree)  # noqa: E731
-    run = variant.compiled(lambda params, *data: gradient_descent(loss, params, *data, **options))
-    return run(place(params), *(place(x) for x in data))
-
-
-def _map(f: Any, tree: Any) -> Any:
-    if isinstance(tree, dict):
-        return {key: _map(f, value) for key, value in tree.items()}
-    return f(tree)
-
-
-def value(variant: Variant, x: Any) -> Any:
-    return variant.to_numpy(x)
 
 
 @pytest.fixture
@@ -135,7 +109,7 @@ def test_bad_input_is_refused_alike_on_every_backend(name: str, error: Any, word
         "data": (X, Y),
         **change,
     }
-    params = _map(lambda a: place(a, None if a.dtype.kind in "ib" else "float32"), given.pop("params"))
+    params = mapped(lambda a: place(a, None if a.dtype.kind in "ib" else "float32"), given.pop("params"))
     data = [place(x, "float32") if isinstance(x, np.ndarray) else x for x in given.pop("data")]
     with pytest.raises(error, match=words):
         gradient_descent(given.pop("loss"), params, *data, steps=3, **given)
@@ -182,8 +156,8 @@ def test_a_captured_buffer_that_is_refilled_is_seen_on_jax() -> None:
         return jnp.sum(captured * (w - 1) ** 2)
 
     ends = []
-    for value in (1.0, 2.0, 3.0):
-        captured[...] = value
+    for number in (1.0, 2.0, 3.0):
+        captured[...] = number
         ends.append(float(gradient_descent(loss, jnp.asarray(0.0), steps=3, optimizer=sgd(0.1)).params))
     np.testing.assert_allclose(ends, [1 - (1 - 0.2 * value) ** 3 for value in (1, 2, 3)], rtol=1e-5)
 
@@ -199,8 +173,8 @@ def test_methods_of_the_parameters_are_followed_on_jax(monkeypatch: pytest.Monke
 
     start = Point(jnp.asarray(2.0))
     losses = []
-    for value in (1.0, 3.0):
-        monkeypatch.setitem(globals(), "SCALE", value)
+    for number in (1.0, 3.0):
+        monkeypatch.setitem(globals(), "SCALE", number)
         losses.append(float(gradient_descent(lambda p: p.scaled() ** 2, start, steps=0).loss))
     assert losses == [4.0, 36.0]
 
